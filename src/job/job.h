@@ -1,0 +1,70 @@
+/* The background queue: rows enqueued in the caller's transaction, leased by workers. SPEC §1 DESIGN §1.
+ * (lead's contract) */
+#pragma once
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "db/db.h"
+
+struct app;
+
+struct job_new {
+    const char *kind;
+    sv key;       /* unique among the kind's waiting/running jobs; SV_NULL = not unique. A second put with
+                     the key of a waiting job changes nothing (but may bring its run_at forward) */
+    sv payload;   /* JSON object text; SV_NULL = {} */
+    ts run_at;    /* TS_NONE or {0} = now (pass r->now or later) */
+    int priority; /* lower first; 0 normal */
+};
+/* In the caller's transaction; wakes the workers after the commit. */
+err job_put(struct db_tx *tx, struct arena *mem, const struct job_new *j, ts now) MUST_USE;
+
+struct job {
+    sv id;
+    const char *kind;
+    sv key;
+    const json *payload;
+    int64_t attempt; /* 1.. */
+    struct arena *mem;
+    struct app *app;
+    struct db *db;
+    ts now;
+    int64_t token; /* fencing */
+    /* outcome, set by the calls below */
+    ts retry_at;
+    bool permanent, done, cancelled;
+};
+
+struct job_kind {
+    const char *name;
+    /* Runs on a worker thread, outside any transaction. OK = done (the worker finishes the row, unless
+     * job_finish did it). An error = retried with backoff 15 s * 2^n +-20 % up to 6 h. */
+    err (*run)(struct job *j);
+    int max_attempts;    /* 0: 20; then dead */
+    int rate_per_minute; /* 0: no limit */
+    const char *every;   /* cron in UTC ("0 3 * * *"), NULL: not scheduled */
+};
+/* Runs fn in a write transaction together with the fenced end of the job: both or none. ERR_GONE if the
+ * lease was lost (somebody else has the job now). */
+err job_finish(struct job *j, db_fn fn, void *arg) MUST_USE;
+/* The job runs again at `at`, without counting as a failure (snooze). Then return OK. */
+void job_again(struct job *j, ts at);
+/* Returned error counts as an attempt, but the next is at `at` (Retry-After). */
+void job_retry_at(struct job *j, ts at);
+/* Return an error after it: dead at once. */
+void job_permanent(struct job *j);
+void job_progress(struct job *j, int64_t done, int64_t total, const char *unit);
+
+struct job_kind_set {
+    const struct job_kind *kinds;
+    size_t n;
+};
+#define JOB_SET(a) ((struct job_kind_set){(a), sizeof(a) / sizeof *(a)})
+
+struct job_runner;
+err job_runner_start(struct app *app, struct db *db, const struct job_kind_set *sets, size_t nsets,
+                     unsigned threads, struct job_runner **out) MUST_USE;
+void job_runner_stop(struct job_runner *r); /* lets running jobs finish (10 s), releases leases */
+/* Is nothing due now (and nothing running)? `mybeing dev settle`. */
+err job_idle(struct db_tx *tx, struct arena *mem, ts now, bool *idle) MUST_USE;

@@ -1,0 +1,24 @@
+/* Transactional mail: an outbox row in the caller's transaction; sent by a job. One cause = one mail.
+ * email/CONTRACT. (lead's contract) */
+#pragma once
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "db/db.h"
+
+struct mail_new {
+    const char *template; /* "welcome", "magic_link", "password_reset", "subscription_started",
+                             "receipt", "payment_failed", "subscription_ending", "subscription_ended",
+                             "refund", "security_notice", "discount_granted", "email_change",
+                             "checkin_reminder", "purchase_failed" … (mail/templates) */
+    sv cause;             /* unique in all: "receipt:in_123". A second put with it changes nothing */
+    sv to;                /* one address */
+    sv to_name;           /* or SV_NULL */
+    user_id member;       /* "" for visitors */
+    sv vars;              /* JSON object text: the template's variables */
+    ts expires;           /* dropped, not sent late, after it; TS_NONE = never */
+    bool optional;        /* not strictly transactional: carries List-Unsubscribe, obeys opt-outs */
+    bool urgent;          /* sign-in mail: first in the queue; in doubt = resent at once */
+};
+/* In the caller's transaction. Zero .expires counts as none. */
+err mail_put(struct db_tx *tx, struct arena *mem, const struct mail_new *m, ts now) MUST_USE;
