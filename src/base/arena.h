@@ -16,7 +16,7 @@ static inline void arena_cleanup(struct arena **a)
 /* 16-byte aligned; arena_alloc is not zeroed, arena_zero is. n == 0 gives a valid pointer. */
 void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull));
 void *arena_zero(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull));
-#define ARENA_NEW(a, type) ((type *)arena_zero((a), sizeof(type)))
+#define ARENA_NEW(a, type)      ((type *)arena_zero((a), sizeof(type)))
 #define ARENA_ARRAY(a, type, n) ((type *)arena_zero((a), sizeof(type) * (size_t)(n)))
 
 /* Copies; all are NUL-terminated behind their last byte. A NULL sv stays NULL. */

@@ -1,18 +1,18 @@
 /* Time. `ts` is milliseconds since 1970 UTC, a type of its own so that it cannot be mixed with
  * seconds, money or counts.
  *
- * clock_now is the program's clock: with MYBEING_ENV=dev it can be moved (`mybeing dev clock`), else
- * it is the machine's. Rules get their time as a parameter; handlers use r->now. */
+ * clock_now is the program's clock: with MYBEING_ENV=dev it can be moved (`mybeing dev clock`),
+ * else it is the machine's. Rules get their time as a parameter; handlers use r->now. */
 #pragma once
+#include "base/sv.h"
 #include <stdbool.h>
 #include <stdint.h>
-#include "base/sv.h"
 
 typedef struct ts {
     int64_t ms;
 } ts;
 
-#define TS_NONE ((ts){INT64_MIN}) /* "no time": SQL NULL */
+#define TS_NONE   ((ts){INT64_MIN}) /* "no time": SQL NULL */
 #define TS_SECOND INT64_C(1000)
 #define TS_MINUTE (60 * TS_SECOND)
 #define TS_HOUR   (60 * TS_MINUTE)
@@ -48,9 +48,9 @@ static inline int64_t ts_unix(ts t)
     return t.ms / 1000;
 }
 
-ts clock_now(void);           /* the program's clock */
-ts clock_wall(void);          /* the machine's clock, never moved: signatures, session age */
-int64_t clock_mono_us(void);  /* monotonic microseconds: durations, deadlines */
+ts clock_now(void);          /* the program's clock */
+ts clock_wall(void);         /* the machine's clock, never moved: signatures, session age */
+int64_t clock_mono_us(void); /* monotonic microseconds: durations, deadlines */
 /* Moves the program's clock: milliseconds ahead of the machine's. Thread-safe. */
 void clock_set_offset(int64_t ms);
 int64_t clock_offset(void);

@@ -28,10 +28,10 @@ struct err_info {
     int line;
 };
 
-int err_status(err e);         /* HTTP status */
-const char *err_name(err e);   /* wire code, "internal" */
-const char *err_title(err e);  /* for people */
-bool err_retryable(err e);     /* the same call may be tried again */
+int err_status(err e);        /* HTTP status */
+const char *err_name(err e);  /* wire code, "internal" */
+const char *err_title(err e); /* for people */
+bool err_retryable(err e);    /* the same call may be tried again */
 
 /* Records the detail and returns `e`. Use FAIL. */
 err err_fail(err e, const char *file, int line, const char *fmt, ...)
@@ -46,7 +46,7 @@ void err_clear(void);
 /* "detail" of the last FAIL if it was about `e`, else the title of `e`. */
 const char *err_detail(err e);
 
-#define FAIL(e, ...) err_fail((e), __FILE__, __LINE__, __VA_ARGS__)
+#define FAIL(e, ...)                err_fail((e), __FILE__, __LINE__, __VA_ARGS__)
 #define FAIL_FIELD(e, pointer, ...) err_fail_field((e), __FILE__, __LINE__, (pointer), __VA_ARGS__)
 #define TRY(call)                                                                                  \
     do {                                                                                           \

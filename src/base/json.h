@@ -13,21 +13,21 @@
 
 typedef struct json json; /* a value; NULL = absent; every getter takes NULL */
 
-enum json_type { JSON_NONE, JSON_NULL, JSON_BOOL, JSON_INT, JSON_REAL, JSON_STR, JSON_ARR, JSON_OBJ };
+enum json_kind { JK_NONE, JK_NULL, JK_BOOL, JK_INT, JK_REAL, JK_STR, JK_ARR, JK_OBJ };
 
-/* Errors: ERR_JSON_SYNTAX, _DEPTH, _UTF8, _DUPLICATE (400), _NUMBER, _NUL (422; the text is right but
- * holds what we cannot). Any value is taken at top level. */
+/* Errors: ERR_JSON_SYNTAX, _DEPTH, _UTF8, _DUPLICATE (400), _NUMBER, _NUL (422; the text is right
+ * but holds what we cannot). Any value is taken at top level. */
 err json_parse(struct arena *mem, sv text, const json **out) MUST_USE;
 
-enum json_type json_type(const json *j);
-const json *json_get(const json *obj, const char *key);    /* NULL if absent or not an object */
-const json *json_at(const json *arr, size_t i);            /* NULL if absent or not an array */
+enum json_kind json_kind(const json *j);
+const json *json_get(const json *obj, const char *key); /* NULL if absent or not an object */
+const json *json_at(const json *arr, size_t i);         /* NULL if absent or not an array */
 /* Dotted path, numbers index arrays: json_path(ev, "data.object.items.data.0.price.id"). */
 const json *json_path(const json *j, const char *path);
 size_t json_len(const json *j); /* of an array or object, else 0 */
 /* Values with a fallback when the type is another. */
-sv json_str(const json *j);                           /* SV_NULL if not a string */
-int64_t json_int(const json *j, int64_t fallback);    /* a real with integral value counts */
+sv json_str(const json *j);                        /* SV_NULL if not a string */
+int64_t json_int(const json *j, int64_t fallback); /* a real with integral value counts */
 bool json_bool(const json *j, bool fallback);
 /* Stripe's "id or whole object": the string itself, or .id of an object, else SV_NULL. */
 sv json_id(const json *j);
@@ -57,20 +57,20 @@ struct jw {
     unsigned depth;
     bool comma, key;
 };
-void jw_obj(struct jw *w);          /* { */
-void jw_obj_end(struct jw *w);      /* } */
-void jw_arr(struct jw *w);          /* [ */
-void jw_arr_end(struct jw *w);      /* ] */
+void jw_obj(struct jw *w);     /* { */
+void jw_obj_end(struct jw *w); /* } */
+void jw_arr(struct jw *w);     /* [ */
+void jw_arr_end(struct jw *w); /* ] */
 void jw_key(struct jw *w, const char *key);
 void jw_key_sv(struct jw *w, sv key);
-void jw_str(struct jw *w, sv s);    /* SV_NULL writes null; invalid UTF-8 becomes U+FFFD */
+void jw_str(struct jw *w, sv s); /* SV_NULL writes null; invalid UTF-8 becomes U+FFFD */
 void jw_int(struct jw *w, int64_t v);
 void jw_real(struct jw *w, double v);
 void jw_bool(struct jw *w, bool v);
 void jw_null(struct jw *w);
-void jw_ts(struct jw *w, ts t);     /* RFC 3339 string; TS_NONE writes null */
+void jw_ts(struct jw *w, ts t);            /* RFC 3339 string; TS_NONE writes null */
 void jw_json(struct jw *w, const json *j); /* a parsed value */
-void jw_raw(struct jw *w, sv text); /* a value that is JSON text already */
+void jw_raw(struct jw *w, sv text);        /* a value that is JSON text already */
 /* key + value in one call */
 void jw_kstr(struct jw *w, const char *key, sv v);
 void jw_kint(struct jw *w, const char *key, int64_t v);

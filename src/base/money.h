@@ -1,8 +1,8 @@
 /* Money: integer minor units (cents) of a currency. Never a float. SPEC §1, §2. */
 #pragma once
+#include "base/arena.h"
 #include <stdbool.h>
 #include <stdint.h>
-#include "base/arena.h"
 
 typedef struct money {
     int64_t minor;
@@ -33,12 +33,13 @@ static inline money money_sub(money a, money b)
 {
     return (money){a.minor - b.minor};
 }
-/* `percent` of a price off (0..100): the discount, rounded half up, in integers (128-bit inside). */
+/* `percent` of a price off (0..100): the discount, rounded half up, in integers (128-bit inside).
+ */
 money money_percent(money price, int percent);
 /* price - money_percent(price, percent); a result of 1 to 49 cents becomes 0 (SPEC §2: under
  * Stripe's minimum charge). */
 money money_discounted(money price, int percent);
 money money_discounted_amount(money price, money off); /* never under 0; the same minimum rule */
-money money_chargeable(money price);                    /* 1..49 -> 0, else itself */
+money money_chargeable(money price);                   /* 1..49 -> 0, else itself */
 /* "$32.00", "€5.00", "¥500", "CHF 3.00" */
 sv money_text(struct arena *mem, money m, currency c);
