@@ -1,0 +1,121 @@
+#include "base/json.h"
+#include "test.h"
+
+static void strictness(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        err want;
+    } cases[] = {
+        {"{\"a\":1}", OK},
+        {"{\"a\":1,\"a\":2}", ERR_JSON_DUPLICATE},
+        {"{\"a\":9223372036854775807}", OK},
+        {"{\"a\":9223372036854775808}", ERR_JSON_NUMBER},
+        {"{\"a\":1e999}", ERR_JSON_NUMBER},
+        {"{\"a\":\"\\u0000\"}", ERR_JSON_NUL},
+        {"{\"a\":\"\xff\"}", ERR_JSON_UTF8},
+        {"{\"a\":\"\\ud800\"}", ERR_JSON_SYNTAX},
+        {"\xef\xbb\xbf{}", ERR_JSON_SYNTAX},
+        {"{}x", ERR_JSON_SYNTAX},
+        {"", ERR_JSON_SYNTAX},
+        {"[1,]", ERR_JSON_SYNTAX},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ARENA_AUTO mem = arena_new(0);
+        const json *j;
+        err got = json_parse(mem, sv_from(cases[i].text), &j);
+        if (got != cases[i].want)
+            fail_msg("%s: %s", cases[i].text, err_name(got));
+    }
+}
+
+static void depth_is_bounded(void **state)
+{
+    (void)state;
+    for (int depth = JSON_DEPTH - 1; depth <= JSON_DEPTH + 1; depth++) {
+        ARENA_AUTO mem = arena_new(0);
+        BUF_AUTO b = {0};
+        const json *j;
+        for (int i = 0; i < depth; i++)
+            buf_char(&b, '[');
+        buf_add(&b, SV("\"]]]\\\"[[[\""));
+        for (int i = 0; i < depth; i++)
+            buf_char(&b, ']');
+        assert_int_equal(json_parse(mem, buf_sv(&b), &j), depth > JSON_DEPTH ? ERR_JSON_DEPTH : OK);
+    }
+}
+
+static void reading(void **state)
+{
+    (void)state;
+    ARENA_AUTO mem = arena_new(0);
+    const json *j;
+    assert_int_equal(
+        json_parse(mem,
+                   SV("{\"s\":\"x\",\"n\":null,\"i\":7,\"r\":8.0,\"h\":1.5,\"b\":true,"
+                      "\"o\":{\"id\":\"sub_1\"},\"l\":[{\"p\":{\"q\":5}}],\"t\":1700000000}"),
+                   &j),
+        OK);
+    assert_true(sv_is(json_get_str(j, "s"), "x"));
+    assert_null(json_get_str(j, "i").p);
+    assert_int_equal(json_get_int(j, "i", -1), 7);
+    assert_int_equal(json_get_int(j, "r", -1), 8);
+    assert_int_equal(json_get_int(j, "h", -1), -1);
+    assert_true(json_get_bool(j, "b", false));
+    assert_true(sv_is(json_id(json_get(j, "o")), "sub_1"));
+    assert_true(sv_is(json_id(json_get(j, "s")), "x"));
+    assert_int_equal(json_int(json_path(j, "l.0.p.q"), 0), 5);
+    assert_null(json_path(j, "l.1.p.q"));
+    assert_null(json_path(j, "s.x"));
+    assert_int_equal(json_kind(json_get(j, "n")), JK_NULL);
+    assert_int_equal(json_kind(json_get(j, "none")), JK_NONE);
+    assert_int_equal(json_get_unix(j, "t").ms, 1700000000000);
+    assert_true(ts_is_none(json_get_unix(j, "n")));
+    size_t n = 0;
+    for (struct json_iter it = json_iter(j); json_next(&it);)
+        n += it.key.n;
+    assert_int_equal(n, 9);
+    n = 0;
+    for (struct json_iter it = json_iter(json_get(j, "l")); json_next(&it);)
+        n++;
+    assert_int_equal(n, 1);
+    assert_true(sv_is(json_text(mem, json_get(j, "o")), "{\"id\":\"sub_1\"}"));
+}
+
+static void writing(void **state)
+{
+    (void)state;
+    BUF_AUTO b = {0};
+    struct jw w = {.out = &b};
+    jw_obj(&w);
+    jw_kstr(&w, "s", SV("a\"\\\n\x01\xc3\xa9\xff\x7f"));
+    jw_key(&w, "l");
+    jw_arr(&w);
+    jw_int(&w, INT64_MIN);
+    jw_bool(&w, false);
+    jw_null(&w);
+    jw_obj(&w);
+    jw_obj_end(&w);
+    jw_arr_end(&w);
+    jw_kts(&w, "t", (ts){0});
+    jw_kstr(&w, "n", SV_NULL);
+    jw_obj_end(&w);
+    assert_string_equal(b.p, "{\"s\":\"a\\\"\\\\\\n\\u0001\xc3\xa9\xef\xbf\xbd\\u007f\","
+                             "\"l\":[-9223372036854775808,false,null,{}],"
+                             "\"t\":\"1970-01-01T00:00:00Z\",\"n\":null}");
+    ARENA_AUTO mem = arena_new(0);
+    const json *j;
+    assert_int_equal(json_parse(mem, buf_sv(&b), &j), OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(strictness),
+        cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(reading),
+        cmocka_unit_test(writing),
+    };
+    return cmocka_run_group_tests_name("json", tests, NULL, NULL);
+}
