@@ -1,6 +1,6 @@
 /* The database: one interface, two engines (SQLite, PostgreSQL).      (lead's contract)
  *
- * Nobody writes SQL in C: sql/query/*.sql + tools/sqlgen.py give typed functions (queries.h, made at
+ * Nobody writes SQL in C: the files in sql/query + tools/sqlgen.py give typed functions (queries.h, made at
  * build) that call db_run. Transactions are opened by the router, the worker and cmd/ only; features
  * get a `struct db_tx *`.
  *
