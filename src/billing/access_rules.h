@@ -25,6 +25,7 @@ struct sub_facts {
     ts paid_through;    /* latest end of a period that a paid, not refunded or lost invoice (or trial) covers */
     bool suspended;     /* an open dispute on the invoice that covers now */
     ts revoked_until;   /* end of a period revoked by refund/lost dispute that covers now, else TS_NONE */
+    ts barred_from;     /* start of the next period that is suspended or revoked, else TS_NONE */
     int anchor_day;     /* 1..31: day of month of the billing anchor, UTC */
     ts anchor;          /* time that cycles step from */
 };
