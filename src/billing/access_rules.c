@@ -43,8 +43,8 @@ static int months_between(ts from, ts to)
     return (b.year - a.year) * 12 + b.month - a.month;
 }
 
-/* A period starts on a step of its anchor. Trials, short first periods and weekly plans do not: those
- * step from their own start. */
+/* A period starts on a step of its anchor. Trials, short first periods and weekly plans do not:
+ * those step from their own start. */
 static bool on_step(ts anchor, int day, ts start)
 {
     return ts_add_months(anchor, months_between(anchor, start), day).ms == start.ms;
@@ -122,7 +122,8 @@ static struct bound bound_active(const struct sub_facts *s, const struct grace *
 static struct bound bound_past_due(const struct sub_facts *s, const struct grace *g, ts paid)
 {
     struct bound b = {TS_NONE, "past due"};
-    cap(&b, ts_add(s->first_failure, g->past_due_ms), "past due: days after the first failed attempt");
+    cap(&b, ts_add(s->first_failure, g->past_due_ms),
+        "past due: days after the first failed attempt");
     if (ts_is_none(paid)) /* no invoice known: it cannot be paid longer than its own period */
         paid = s->period_end;
     cap(&b, ts_add(paid, g->past_due_ms), "past due: days after the paid time's end");
@@ -154,8 +155,11 @@ static bool new_slots(const struct sub_facts *s, ts paid, ts cycle_start, ts now
 
 struct access access_decide(const struct sub_facts *s, const struct grace *g, ts now)
 {
-    struct access a = {.status = s->status, .until = TS_NONE, .cycle_start = TS_NONE,
-                       .cycle_end = TS_NONE, .subscription = s->id};
+    struct access a = {.status = s->status,
+                       .until = TS_NONE,
+                       .cycle_start = TS_NONE,
+                       .cycle_end = TS_NONE,
+                       .subscription = s->id};
     ts paid = paid_through(s);
     struct bound b;
     if (s->status == SUB_ACTIVE || s->status == SUB_TRIALING) {
