@@ -40,8 +40,16 @@ struct catalog {
     const struct item *items;
     size_t nitems;
     const json *ai_models; /* model -> prices; NULL if none */
+    const uint32_t *index; /* catalog_find's hash: item number + 1, 0 = free; nindex is a power of 2 */
+    size_t nindex;
+    sv source; /* the file's name, or "built-in example" */
 };
-/* ERR_CONFIG with a line a mistake in `problems`. Lives in `mem`. */
+/* `path` = CATALOG; SV_NULL or "": ./catalog.json if it is there, else the built-in example. ERR_CONFIG
+ * with a line a mistake in `problems` ("catalog.json: /items/3/price: …"). Lives in `mem`. */
 err catalog_load(struct arena *mem, sv path, struct buf *problems, const struct catalog **out) MUST_USE;
+/* The same of a text; `name` is what the problems call it. */
+err catalog_parse(struct arena *mem, sv text, sv name, struct buf *problems,
+                  const struct catalog **out) MUST_USE;
+sv catalog_example(void); /* the built-in example's text */
 const struct item *catalog_find(const struct catalog *c, sv item); /* NULL if unknown */
 const char *item_kind_name(enum item_kind k); /* "quiz", "article" */
