@@ -6,6 +6,28 @@
 #include "base/id.h"
 #include "db/db.h"
 
+/* Templates and their variables (all are texts unless said; [x] = may be missing; dates and money are texts for
+ * people: "29 November 2026", "$32.00"). `name` (the recipient's, may be missing), `product`, `baseUrl` and
+ * `unsubscribeUrl` (optional mail) are added by mail/.
+ *   verify_email             url, [minutes]
+ *   magic_link               url, [minutes]
+ *   password_reset           url, [minutes]
+ *   email_change             url, newEmail          to the new address: confirm
+ *   security_notice          what, when, [address], [url]   what = a sentence: "Your password was changed."
+ *   welcome                  -
+ *   subscription_started     plan, amount, until, [trialEnd]
+ *   receipt                  lines [{title, amount}], total, date, [number], [renewal], [period], [discount],
+ *                            [url], [claimUrl]
+ *   payment_failed           plan, amount, [attempt], [nextAttempt], [url]
+ *   payment_action_required  plan, amount, [url]
+ *   subscription_ending      plan, until
+ *   subscription_ended       plan, [when]
+ *   trial_ending             plan, until, amount
+ *   refund                   amount, [what], [full] (bool), [date]
+ *   purchase_failed          what, [url]
+ *   discount_granted         what, [code], [on], [until]    what = "20 % off"; on = "all quizzes"
+ *   checkin_reminder         url, [title]
+ */
 struct mail_new {
     const char *template; /* "welcome", "magic_link", "password_reset", "subscription_started",
                              "receipt", "payment_failed", "subscription_ending", "subscription_ended",
