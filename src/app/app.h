@@ -17,7 +17,7 @@ struct app {
     bool work_only;
 };
 
-/* Opens settings, database, catalogue; derives keys. Problems go to stderr as sentences with the command
- * that mends them. */
+/* Opens settings, database, catalogue; derives keys. Problems go to stderr as sentences with the
+ * command that mends them. */
 err app_open(struct app *app, bool create_db) MUST_USE;
 void app_close(struct app *app);
