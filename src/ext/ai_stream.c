@@ -1,0 +1,155 @@
+#include "ext/ai_stream.h"
+#include "base/json.h"
+
+static const char *const stop_names[] = {
+    [AI_RUNNING] = "running",     [AI_COMPLETE] = "complete", [AI_LENGTH] = "length",
+    [AI_REFUSED] = "refused",     [AI_ERROR] = "error",       [AI_INTERRUPTED] = "interrupted",
+    [AI_CANCELLED] = "cancelled",
+};
+
+const char *ai_stop_name(enum ai_stop s)
+{
+    return stop_names[s];
+}
+
+enum ai_stop ai_stop_parse(sv s)
+{
+    for (int i = AI_RUNNING; i <= AI_CANCELLED; i++)
+        if (sv_is(s, stop_names[i]))
+            return (enum ai_stop)i;
+    return AI_INTERRUPTED;
+}
+
+/* Reasons of both dialects: their words do not overlap with other meanings. */
+static enum ai_stop reason(sv word)
+{
+    static const struct {
+        const char *word;
+        enum ai_stop stop;
+    } table[] = {
+        {"stop", AI_COMPLETE},          {"end_turn", AI_COMPLETE},
+        {"stop_sequence", AI_COMPLETE}, {"length", AI_LENGTH},
+        {"max_tokens", AI_LENGTH},      {"model_context_window_exceeded", AI_LENGTH},
+        {"content_filter", AI_REFUSED}, {"refusal", AI_REFUSED},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (sv_is(word, table[i].word))
+            return table[i].stop;
+    /* tool_use, pause_turn and words to come: it ended by itself. */
+    return AI_COMPLETE;
+}
+
+static void tokens(const json *usage, const char *in, const char *out, struct ai_stream *s)
+{
+    int64_t i = json_get_int(usage, in, -1), o = json_get_int(usage, out, -1);
+    if (i >= 0) {
+        s->input_tokens = i;
+        s->has_input = true;
+    }
+    if (o >= 0) {
+        s->output_tokens = o;
+        s->has_output = true;
+    }
+}
+
+static void fail(struct ai_stream *s, const json *error)
+{
+    sv type = json_get_str(error, "type"), code = json_str(json_get(error, "code"));
+    s->failed = true;
+    s->overloaded = sv_contains(type, SV("overloaded")) || sv_contains(type, SV("rate_limit")) ||
+                    sv_contains(code, SV("rate_limit")) || sv_contains(code, SV("overloaded"));
+}
+
+static void openai_event(struct ai_stream *s, const json *chunk)
+{
+    const json *error = json_get(chunk, "error");
+    if (json_kind(error) == JK_OBJ || json_kind(error) == JK_STR) {
+        fail(s, error);
+        return;
+    }
+    tokens(json_get(chunk, "usage"), "prompt_tokens", "completion_tokens", s);
+    const json *choice = json_at(json_get(chunk, "choices"), 0);
+    const json *delta = json_get(choice, "delta");
+    sv content = json_get_str(delta, "content"), refusal = json_get_str(delta, "refusal");
+    if (content.n > 0)
+        buf_add(&s->text, content);
+    if (refusal.n > 0) {
+        s->refusal = true;
+        buf_add(&s->text, refusal);
+    }
+    sv finish = json_get_str(choice, "finish_reason");
+    if (finish.n > 0)
+        s->reason = reason(finish);
+}
+
+static void anthropic_event(struct ai_stream *s, const json *event)
+{
+    sv type = json_get_str(event, "type");
+    if (sv_is(type, "error")) {
+        fail(s, json_get(event, "error"));
+    } else if (sv_is(type, "message_start")) {
+        tokens(json_path(event, "message.usage"), "input_tokens", "output_tokens", s);
+    } else if (sv_is(type, "content_block_start")) {
+        sv text = json_str(json_path(event, "content_block.text"));
+        if (text.n > 0)
+            buf_add(&s->text, text);
+    } else if (sv_is(type, "content_block_delta")) {
+        sv text = json_str(json_path(event, "delta.text"));
+        if (text.n > 0 && sv_is(json_str(json_path(event, "delta.type")), "text_delta"))
+            buf_add(&s->text, text);
+    } else if (sv_is(type, "message_delta")) {
+        tokens(json_get(event, "usage"), "input_tokens", "output_tokens", s);
+        sv stop = json_str(json_path(event, "delta.stop_reason"));
+        if (stop.n > 0)
+            s->reason = reason(stop);
+    } else if (sv_is(type, "message_stop")) {
+        s->ended = true;
+    }
+}
+
+static bool one_event(void *arg, sv data)
+{
+    struct ai_stream *s = arg;
+    if (s->dialect == AI_STREAM_OPENAI && sv_is(sv_trim(data), "[DONE]")) {
+        s->ended = true;
+        return false;
+    }
+    if (data.p[0] == ':') /* a gateway's keep-alive that was framed as data */
+        return true;
+    ARENA_AUTO mem = arena_new(4096);
+    const json *event;
+    if (json_parse(mem, data, &event) != OK || json_kind(event) != JK_OBJ) {
+        s->failed = true;
+        return false;
+    }
+    if (s->dialect == AI_STREAM_OPENAI)
+        openai_event(s, event);
+    else
+        anthropic_event(s, event);
+    return !s->failed && !s->ended;
+}
+
+void ai_stream_feed(struct ai_stream *s, sv bytes)
+{
+    if (s->failed || s->ended)
+        return;
+    if (sse_feed(&s->sse, bytes, one_event, s) != OK)
+        s->failed = true;
+}
+
+enum ai_stop ai_stream_stop(const struct ai_stream *s)
+{
+    if (s->failed)
+        return AI_ERROR;
+    if (s->refusal)
+        return AI_REFUSED;
+    if (s->reason != AI_RUNNING)
+        return s->reason;
+    return AI_INTERRUPTED;
+}
+
+void ai_stream_free(struct ai_stream *s)
+{
+    sse_free(&s->sse);
+    buf_free(&s->text);
+}
