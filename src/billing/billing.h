@@ -9,15 +9,25 @@
 #include "http/route.h"
 #include "job/job.h"
 
-/* The member's access now: one query over facts + access_best. Members without subscription: premium
- * false, status SUB_NONE. */
+/* The member's access now: one query over facts + access_best. Members without subscription:
+ * premium false, status SUB_NONE. */
 err billing_access_get(struct db_tx *tx, struct arena *mem, const struct settings *set,
                        const user_id *member, ts now, struct access *out) MUST_USE;
 
 /* -------- facts for others (purchase/, notice/, admin/) -------- */
-enum fact_kind { FACT_SUBSCRIPTION, FACT_INVOICE, FACT_PAYMENT /* payment intent */, FACT_CHARGE, FACT_REFUND,
-                 FACT_DISPUTE, FACT_SESSION, FACT_CUSTOMER, FACT_INVOICE_PAYMENT, FACT_PAYMENT_METHOD,
-                 FACT_KINDS };
+enum fact_kind {
+    FACT_SUBSCRIPTION,
+    FACT_INVOICE,
+    FACT_PAYMENT /* payment intent */,
+    FACT_CHARGE,
+    FACT_REFUND,
+    FACT_DISPUTE,
+    FACT_SESSION,
+    FACT_CUSTOMER,
+    FACT_INVOICE_PAYMENT,
+    FACT_PAYMENT_METHOD,
+    FACT_KINDS
+};
 
 /* A change of a fact, told in the transaction that stored it. */
 struct fact_change {
@@ -31,8 +41,8 @@ struct fact_change {
 };
 typedef err (*billing_fact_fn)(struct db_tx *tx, struct arena *mem, struct app *app,
                                const struct fact_change *c);
-/* At start, before threads. Called for every accepted (newer) fact, and again when a link became known
- * (refund to payment, payment to invoice). Must be idempotent. */
+/* At start, before threads. Called for every accepted (newer) fact, and again when a link became
+ * known (refund to payment, payment to invoice). Must be idempotent. */
 void billing_listen(billing_fact_fn fn);
 
 /* One-time payments: the money facts of a payment intent, summed up. */
@@ -40,7 +50,7 @@ struct payment_facts {
     bool known, succeeded, failed, canceled;
     money received;
     currency currency;
-    money refunded;      /* sum of refunds pending or succeeded */
+    money refunded; /* sum of refunds pending or succeeded */
     bool dispute_open, dispute_lost, dispute_inquiry;
     ts paid_at;
 };
@@ -56,25 +66,46 @@ struct session_facts {
     sv purchase_id, item_id, user_id_text; /* from metadata */
     ts expires_at;
 };
-err billing_session_get(struct db_tx *tx, struct arena *mem, sv session, struct session_facts *out) MUST_USE;
+err billing_session_get(struct db_tx *tx, struct arena *mem, sv session,
+                        struct session_facts *out) MUST_USE;
 
-/* Stores an object that we fetched ourselves (an answer of GET or POST) as a fact stamped `as_of` (the
- * answer's Date): runs the same apply and listeners as an event. */
-err billing_apply_object(struct db_tx *tx, struct arena *mem, struct app *app, const json *object, ts as_of,
-                         ts now) MUST_USE;
+/* Stores an object that we fetched ourselves (an answer of GET or POST) as a fact stamped `as_of`
+ * (the answer's Date): runs the same apply and listeners as an event. */
+err billing_apply_object(struct db_tx *tx, struct arena *mem, struct app *app, const json *object,
+                         ts as_of, ts now) MUST_USE;
 /* Queues a refetch of an object ("sub_…", "in_…", "pi_…", "cs_…", "re_…", "du_…"). */
 err billing_refetch_put(struct db_tx *tx, struct arena *mem, sv object, ts run_at, ts now) MUST_USE;
 
-/* Words for the admin: flags ("second_active_subscription", "amount_mismatch", "late_payment"). Unique by
- * (kind, ref). */
-err billing_flag_put(struct db_tx *tx, struct arena *mem, const char *kind, sv ref, sv detail, ts now) MUST_USE;
+/* Words for the admin: flags ("second_active_subscription", "amount_mismatch", "late_payment").
+ * Unique by (kind, ref). */
+err billing_flag_put(struct db_tx *tx, struct arena *mem, const char *kind, sv ref, sv detail,
+                     ts now) MUST_USE;
 
 /* -------- customers and operations (actions at Stripe) -------- */
-/* The member's Stripe customer: from the table, else made at Stripe (metadata[userId]) and stored. Two
- * short transactions around the call; TX_NONE handlers only. */
+/* The member's Stripe customer: from the table, else made at Stripe (metadata[userId]) and stored.
+ * Two short transactions around the call; TX_NONE handlers only. */
 err billing_customer_ensure(struct req *r, const user_id *member, sv *customer) MUST_USE;
 
-extern const struct route_set billing_routes;      /* webhook, events */
-extern const struct route_set subscription_routes; /* create, get, cancel, resume, portal, success */
+/* Whose customer is it? *member = "" if nobody's. */
+err billing_customer_owner(struct db_tx *tx, struct arena *mem, sv customer,
+                           user_id *member) MUST_USE;
+/* The member's customer, SV_NULL if there is none yet. */
+err billing_customer_get(struct db_tx *tx, struct arena *mem, const user_id *member,
+                         sv *customer) MUST_USE;
+/* Remembers whose customer it is, unless either has another already (flagged then). */
+err billing_customer_put(struct db_tx *tx, struct arena *mem, const user_id *member, sv customer,
+                         ts now) MUST_USE;
+/* customer.deleted: the member gets a new one at the next checkout. */
+err billing_customer_del(struct db_tx *tx, struct arena *mem, sv customer) MUST_USE;
+
+/* Cancels a subscription at Stripe at once (full refund, lost dispute): queues the operation
+ * DELETE /v1/subscriptions/{id} in the caller's transaction. Any number of calls make one
+ * operation. `reason` is a word for the operation's record ("refund", "dispute", "account"). */
+err billing_cancel_put(struct db_tx *tx, struct arena *mem, sv subscription, const char *reason,
+                       ts now) MUST_USE;
+
+extern const struct route_set billing_routes; /* webhook, events */
+extern const struct route_set
+    subscription_routes; /* create, get, cancel, resume, portal, success */
 extern const struct job_kind_set billing_jobs;
 extern const struct job_kind_set subscription_jobs;

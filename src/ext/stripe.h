@@ -6,11 +6,15 @@
 #include "base/json.h"
 
 struct stripe_config {
-    sv key, base, version; /* "https://api.stripe.com", "2026-10-28.endive" */
+    sv key, base,
+        version;    /* "https://api.stripe.com", "2026-10-28.endive" (both also when empty) */
+    int per_second; /* calls a second; 0: 20, and no limit when base is on loopback; < 0: no limit
+                     */
 };
-/* Once at start, before threads. */
+/* Once at start, before threads. Copies. */
 void stripe_configure(const struct stripe_config *c);
 bool stripe_configured(void);
+sv stripe_version(void);     /* the pinned API version that is sent */
 bool stripe_live_mode(void); /* by the key */
 
 struct stripe_answer {
@@ -21,6 +25,9 @@ struct stripe_answer {
     sv request_id;
     sv error_type, error_code, error_message, error_param; /* of {"error":{…}} */
     bool sent;                                             /* the request may have reached Stripe */
+    bool replayed; /* Idempotent-Replayed: the first result of this key, again */
+    int attempts;
+    int retry_after_s; /* what Stripe asked us to wait; 0: nothing */
 };
 enum stripe_wait { STRIPE_PERSON /* <= 10 s */, STRIPE_JOB /* <= 30 s */ };
 
