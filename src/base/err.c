@@ -81,6 +81,14 @@ void err_clear(void)
     last.pointer[0] = '\0';
 }
 
+void err_restore(const struct err_info *why)
+{
+    if (why)
+        last = *why;
+    else
+        err_clear();
+}
+
 const char *err_detail(err e)
 {
     return last.code == e && last.detail[0] != '\0' ? last.detail : err_title(e);

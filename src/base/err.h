@@ -43,6 +43,8 @@ err err_fail_field(err e, const char *file, int line, const char *pointer, const
  * err_clear. */
 const struct err_info *err_last(void);
 void err_clear(void);
+/* Puts a copied record back, e.g. from another thread; NULL: as err_clear. */
+void err_restore(const struct err_info *why);
 /* "detail" of the last FAIL if it was about `e`, else the title of `e`. */
 const char *err_detail(err e);
 

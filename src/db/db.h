@@ -1,14 +1,14 @@
 /* The database: one interface, two engines (SQLite, PostgreSQL).      (lead's contract)
  *
- * Nobody writes SQL in C: the files in sql/query + tools/sqlgen.py give typed functions (queries.h, made at
- * build) that call db_run. Transactions are opened by the router, the worker and cmd/ only; features
- * get a `struct db_tx *`.
+ * Nobody writes SQL in C: the files in sql/query + tools/sqlgen.py give typed functions (queries.h,
+ * made at build) that call db_run. Transactions are opened by the router, the worker and cmd/ only;
+ * features get a `struct db_tx *`.
  *
  * SQLite: one writer thread owns the only writing connection; write bodies queue, run one after
- * another, each in a savepoint, and are committed together with one fsync (group commit); reads run on
- * read-only connections, one a thread. PostgreSQL: reads and writes run on the calling thread with a
- * connection of the pool, READ COMMITTED, re-run on serialization failure, deadlock, or a connection
- * lost before COMMIT. */
+ * another, each in a savepoint, and are committed together with one fsync (group commit); reads run
+ * on read-only connections, one a thread. PostgreSQL: reads and writes run on the calling thread
+ * with a connection of the pool, READ COMMITTED, re-run on serialization failure, deadlock, or a
+ * connection lost before COMMIT. */
 #pragma once
 #include "base/arena.h"
 #include "base/clock.h"
@@ -20,9 +20,9 @@ struct db_tx;
 enum db_engine { DB_SQLITE, DB_PG };
 
 struct db_options {
-    sv url;          /* sqlite:path, file:path, postgres://… */
-    unsigned conns;  /* PostgreSQL: pool size; SQLite: readers (0: default) */
-    bool create;     /* SQLite: make the file if it is missing */
+    sv url;         /* sqlite:path, file:path, postgres://… */
+    unsigned conns; /* PostgreSQL: pool size; SQLite: readers (0: default) */
+    bool create;    /* SQLite: make the file if it is missing */
     int statement_timeout_ms, lock_timeout_ms; /* 0: defaults (10 s, 5 s) */
 };
 err db_open(const struct db_options *o, struct db **out) MUST_USE;
@@ -35,19 +35,26 @@ typedef err (*db_fn)(struct db_tx *tx, struct arena *mem, void *arg);
 
 /* Runs fn in a read-only snapshot on this thread. */
 err db_read(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
-/* Runs fn in a writing transaction; returns after the commit is durable. Not to be called from inside
- * a transaction or from an event loop. ERR_WRITE_UNCERTAIN: the outcome is not known, do not retry. */
+/* Runs fn in a writing transaction; returns after the commit is durable. Not to be called from
+ * inside a transaction or from an event loop. ERR_WRITE_UNCERTAIN: the outcome is not known, do not
+ * retry. */
 err db_write(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
 
 /* The same without waiting (SQLite's writer; on PostgreSQL it is not available: use db_write on a
- * worker thread, see db_has_writer). `done` is called on the writer thread after the commit. */
+ * worker thread, see db_has_writer). `done` is called on the writer thread after the commit, with
+ * the detail of a failure in err_last(); it must be quick. The arena is rewound before fn is run
+ * again; what a failed last run left there stays readable. */
 struct db_post {
     db_fn fn;
     struct arena *mem;
     void *arg;
     void (*done)(struct db_post *p, err result);
-    struct db_post *next; /* the writer's */
+    struct db_post *next; /* from here on the writer's */
     err result;
+    struct arena_mark mark;
+    struct err_info *why;
+    unsigned tries;
+    bool schema;
 };
 bool db_has_writer(const struct db *db);
 void db_post(struct db *db, struct db_post *p);
@@ -56,8 +63,9 @@ void db_post(struct db *db, struct db_post *p);
  * (On both engines; an ERR_DB… that ends the whole transaction is passed on as it is.) */
 err db_attempt(struct db_tx *tx, struct arena *mem, db_fn fn, void *arg) MUST_USE;
 
-/* Takes the transaction-long lock named `key` (PostgreSQL: advisory lock; SQLite: the writer is alone,
- * nothing to do). Several locks of one transaction are taken in one call: they are sorted first. */
+/* Takes the transaction-long lock named `key` (PostgreSQL: advisory lock; SQLite: the writer is
+ * alone, nothing to do). Several locks of one transaction are taken in one call: they are sorted
+ * first. */
 err db_lock(struct db_tx *tx, const sv *keys, size_t n) MUST_USE;
 static inline err db_lock1(struct db_tx *tx, sv key)
 {
@@ -65,16 +73,16 @@ static inline err db_lock1(struct db_tx *tx, sv key)
 }
 enum db_engine db_tx_engine(const struct db_tx *tx);
 
-/* After a commit that enqueued work: called by job_put through db_on_commit. fn runs on the committing
- * thread after the commit, once for each distinct fn. */
+/* After a commit that enqueued work: called by job_put through db_on_commit. fn runs on the
+ * committing thread after the commit, once for each distinct fn. */
 void db_on_commit(struct db_tx *tx, void (*fn)(void));
 
 /* -------- what generated code calls -------- */
 enum db_type { DB_NULL, DB_INT, DB_TEXT, DB_BLOB };
 struct db_val {
     enum db_type type;
-    int64_t i;
-    sv s;
+    int64_t i; /* DB_NULL: INT64_MIN, which is TS_NONE */
+    sv s;      /* DB_NULL and DB_INT: SV_NULL */
 };
 struct db_rows {
     size_t n, cols;
@@ -86,15 +94,15 @@ struct db_stmt {
     const char *sqlite, *pg; /* texts for each engine */
     bool writes;
     unsigned nparams, ncols;
-    const char *param_types; /* one letter each: i, t, b */
-    const char *col_types;
+    /* One letter each: types i, t, b; nullable 0 or 1. */
+    const char *param_types, *param_nullable, *col_types, *col_nullable;
     const char *const *param_names, *const *col_names;
-    const char *const *col_nullable;
 };
 extern const struct db_stmt db_stmts[]; /* indexed by enum db_query, made by sqlgen */
 extern const unsigned db_stmts_n;
 /* Errors: ERR_UNIQUE, ERR_FOREIGN_KEY (the transaction goes on only inside db_attempt), ERR_RETRY
- * (conflict: the engine re-runs), ERR_DB, ERR_DB_FULL. */
+ * (conflict: the engine re-runs), ERR_DB, ERR_DB_FULL. On both engines a failed statement outside
+ * db_attempt ends the transaction: every further call answers the same error, nothing is kept. */
 err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_val *in,
            struct db_rows *out) MUST_USE;
 

@@ -1,5 +1,5 @@
-/* Schema versions: sql/schema/NNNN_name.sql, embedded at build, each with an up and a down part, run in
- * a transaction, checksummed in table schema_migration.   SPEC §4. (lead's contract) */
+/* Schema versions: sql/schema/NNNN_name.sql, embedded at build, each with an up and a down part,
+ * run in a transaction, checksummed in table schema_migration.   SPEC §4. (lead's contract) */
 #pragma once
 #include "base/buf.h"
 #include "db/db.h"
@@ -20,7 +20,8 @@ struct migrate_state {
 /* Applies all that are missing; `done` = how many. Concurrent callers wait for each other. */
 err migrate_up(struct db *db, unsigned *done) MUST_USE;
 err migrate_down(struct db *db, int to, unsigned *done) MUST_USE; /* undoes down to number `to` */
-err migrate_status(struct db *db, struct arena *mem, struct migrate_state **out, size_t *n) MUST_USE;
+err migrate_status(struct db *db, struct arena *mem, struct migrate_state **out,
+                   size_t *n) MUST_USE;
 /* Compares the live schema with what the migrations make; each difference a line in words in `out`;
  * *equal = no difference. */
 err migrate_check(struct db *db, struct buf *out, bool *equal) MUST_USE;

@@ -1,0 +1,108 @@
+/* Folding SQLite's log into the file, on a thread of its own: in the writer it would be the p99.9.
+ *
+ * Passive checkpoints never reach the end of the log while it grows, and the log starts over only
+ * after one that did. So beyond a size most is folded beside the running writer, then the writer
+ * is held for the little that came meanwhile; readers then move to the file and the next commit
+ * starts the log over. */
+#include "db/db_internal.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define RESTART_PAGES (32 * 256)  /* 32 MiB of 4 KiB pages */
+#define SHRINK_PAGES  (128 * 256) /* a long reader kept it: give the disk back */
+#define LOOK_EVERY_MS 50
+#define IDLE_LOOKS    20 /* a second without commits */
+
+struct checkpointer {
+    struct sq_conn *conn;
+    struct writer *writer;
+    pthread_t thread;
+    pthread_mutex_t mu;
+    pthread_cond_t cond;
+    bool stop;
+};
+
+static bool wait_a_little(struct checkpointer *c)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += LOOK_EVERY_MS * 1000000L;
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_nsec -= 1000000000L;
+        t.tv_sec++;
+    }
+    pthread_mutex_lock(&c->mu);
+    while (!c->stop && pthread_cond_timedwait(&c->cond, &c->mu, &t) == 0)
+        ;
+    bool go = !c->stop;
+    pthread_mutex_unlock(&c->mu);
+    return go;
+}
+
+static void start_over(struct checkpointer *c, bool shrink)
+{
+    sq_checkpoint(c->conn, false, false);
+    sq_checkpoint(c->conn, false, false);
+    writer_hold(c->writer);
+    sq_checkpoint(c->conn, true, shrink);
+    writer_resume(c->writer);
+}
+
+static void *checkpoint_main(void *arg)
+{
+    struct checkpointer *c = arg;
+    int seen = 0, quiet = 0, folded = 0, limit = RESTART_PAGES;
+    while (wait_a_little(c)) {
+        int pages = writer_wal_pages(c->writer);
+        if (pages < seen) /* the log has started over */
+            limit = RESTART_PAGES;
+        quiet = pages == seen ? quiet + 1 : 0;
+        seen = pages;
+        if (pages >= limit) {
+            start_over(c, pages >= SHRINK_PAGES);
+            limit = pages + RESTART_PAGES; /* if a long reader prevented it: not at once again */
+        } else if (quiet == IDLE_LOOKS && pages != folded) {
+            sq_checkpoint(c->conn, false, false);
+            folded = pages;
+        }
+    }
+    return NULL;
+}
+
+err checkpointer_open(const char *path, struct writer *w, struct checkpointer **out)
+{
+    struct sq_conn *conn;
+    TRY(sq_conn_open(path, SQ_WRITE, false, &conn));
+    struct checkpointer *c = calloc(1, sizeof *c);
+    assert(c);
+    c->conn = conn;
+    c->writer = w;
+    pthread_mutex_init(&c->mu, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->cond, &attr);
+    pthread_condattr_destroy(&attr);
+    if (pthread_create(&c->thread, NULL, checkpoint_main, c) != 0)
+        abort();
+    *out = c;
+    return OK;
+}
+
+void checkpointer_close(struct checkpointer *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->mu);
+    c->stop = true;
+    pthread_cond_signal(&c->cond);
+    pthread_mutex_unlock(&c->mu);
+    pthread_join(c->thread, NULL);
+    sq_conn_close(c->conn);
+    pthread_mutex_destroy(&c->mu);
+    pthread_cond_destroy(&c->cond);
+    free(c);
+}

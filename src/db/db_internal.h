@@ -1,0 +1,108 @@
+/* Inside src/db only (and its tests): what the engines share. */
+#pragma once
+#include "db/db.h"
+#include <stdatomic.h>
+
+#define DB_AFTER_MAX  8
+#define DB_TRIES      4 /* runs of one body in all, after conflicts */
+#define DB_BUSY_MS    5000
+#define DB_ARENA_NONE ((struct arena_mark){NULL, 0})
+
+struct sq_conn;
+struct sqlite;
+struct writer;
+struct pg;
+struct pg_conn;
+
+struct after_set {
+    void (*fn[DB_AFTER_MAX])(void);
+    unsigned n;
+};
+
+struct db_tx {
+    struct db *db;
+    struct sq_conn *sq; /* one of the two */
+    struct pg_conn *pg;
+    bool writable;
+    err broken; /* a statement failed outside db_attempt */
+    struct after_set after;
+};
+
+struct db {
+    enum db_engine engine;
+    struct sqlite *sqlite;
+    struct pg *pg;
+};
+
+void after_add(struct after_set *set, void (*fn)(void));
+void after_run(const struct after_set *set);
+
+/* Several statements of text; for migrations and tests. */
+err db_script(struct db_tx *tx, const char *sql) MUST_USE;
+/* A writing transaction alone, not in a batch, with foreign keys off while it runs and checked at
+ * its end: tables may be rebuilt (SQLite; DESIGN §3). On PostgreSQL the same as db_write. */
+err db_write_schema(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
+
+/* Common checks of db_run. */
+err stmt_check(const struct db_tx *tx, const struct db_stmt *s, const struct db_val *in) MUST_USE;
+err column_null(const struct db_stmt *s, size_t col) MUST_USE;
+
+/* -------- sqlite.c -------- */
+enum sq_mode { SQ_READ, SQ_WRITE, SQ_SCRATCH };
+err sq_conn_open(const char *path, enum sq_mode mode, bool create, struct sq_conn **out) MUST_USE;
+void sq_conn_close(struct sq_conn *c);
+/* Control statements, prepared once. */
+enum sq_control {
+    SQ_BEGIN,
+    SQ_BEGIN_WRITE,
+    SQ_COMMIT,
+    SQ_ROLLBACK,
+    SQ_SAVEPOINT,
+    SQ_RELEASE,
+    SQ_ROLLBACK_TO,
+    SQ_CONTROLS
+};
+err sq_control(struct sq_conn *c, enum sq_control which) MUST_USE;
+bool sq_in_transaction(const struct sq_conn *c);
+err sq_exec(struct sq_conn *c, const char *sql) MUST_USE;
+err sq_foreign_key_check(struct sq_conn *c) MUST_USE;
+void sq_count_wal(struct sq_conn *c, atomic_int *pages);
+/* One checkpoint; `restart` waits for readers so that the log starts over, `shrink` cuts the file.
+ */
+void sq_checkpoint(struct sq_conn *c, bool restart, bool shrink);
+err sq_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,
+           const struct db_val *in, struct db_rows *out) MUST_USE;
+
+err sqlite_open(const struct db_options *o, struct db *db) MUST_USE;
+void sqlite_close(struct sqlite *s);
+err sqlite_read(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
+struct writer *sqlite_writer(const struct sqlite *s);
+/* Runs fn in a database in memory: the expected schema of `migrate check`. */
+err sqlite_scratch(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
+
+/* -------- writer.c -------- */
+err writer_open(struct db *db, const char *path, bool create, struct writer **out) MUST_USE;
+void writer_close(struct writer *w); /* after what is queued */
+void writer_post(struct writer *w, struct db_post *p);
+err writer_call(struct writer *w, struct arena *mem, db_fn fn, void *arg, bool schema) MUST_USE;
+bool writer_is_me(void);
+/* For checkpoint.c: how long the log is; stops the writer between two batches. */
+int writer_wal_pages(struct writer *w);
+void writer_hold(struct writer *w);
+void writer_resume(struct writer *w);
+
+/* -------- checkpoint.c -------- */
+struct checkpointer;
+err checkpointer_open(const char *path, struct writer *w, struct checkpointer **out) MUST_USE;
+void checkpointer_close(struct checkpointer *c);
+
+/* -------- pg.c -------- */
+err pg_open(const struct db_options *o, struct db *db) MUST_USE;
+void pg_close(struct pg *pg);
+err pg_read(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
+err pg_write(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
+err pg_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,
+           const struct db_val *in, struct db_rows *out) MUST_USE;
+err pg_script(struct db_tx *tx, const char *sql) MUST_USE;
+err pg_attempt(struct db_tx *tx, struct arena *mem, db_fn fn, void *arg) MUST_USE;
+err pg_lock(struct db_tx *tx, const sv *keys, size_t n) MUST_USE;

@@ -1,0 +1,5 @@
+/* Inside src/db: the text of a migration as an engine takes it (bytea is blob on SQLite). */
+#pragma once
+#include "db/migrate.h"
+
+const char *migrate_text(struct arena *mem, enum db_engine engine, const char *sql);

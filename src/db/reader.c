@@ -1,0 +1,157 @@
+/* SQLite: the database as a whole, and its reading connections, one a thread. A thread that ends
+ * hands its connection on. */
+#include "db/db_internal.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+
+struct reader {
+    struct sqlite *of;
+    struct sq_conn *conn;
+    struct reader *next_all, *next_idle;
+    bool busy;
+};
+
+struct sqlite {
+    char *path;
+    struct writer *writer;
+    struct checkpointer *checkpointer;
+    pthread_key_t mine;
+    pthread_mutex_t mu;
+    struct reader *all, *idle;
+};
+
+static void reader_idle(void *arg)
+{
+    struct reader *r = arg;
+    pthread_mutex_lock(&r->of->mu);
+    r->next_idle = r->of->idle;
+    r->of->idle = r;
+    pthread_mutex_unlock(&r->of->mu);
+}
+
+static err reader_new(struct sqlite *s, struct reader **out)
+{
+    struct sq_conn *conn;
+    TRY(sq_conn_open(s->path, SQ_READ, false, &conn));
+    struct reader *r = calloc(1, sizeof *r);
+    assert(r);
+    *r = (struct reader){.of = s, .conn = conn};
+    pthread_mutex_lock(&s->mu);
+    r->next_all = s->all;
+    s->all = r;
+    pthread_mutex_unlock(&s->mu);
+    *out = r;
+    return OK;
+}
+
+static err reader_mine(struct sqlite *s, struct reader **out)
+{
+    struct reader *r = pthread_getspecific(s->mine);
+    if (!r) {
+        pthread_mutex_lock(&s->mu);
+        r = s->idle;
+        if (r)
+            s->idle = r->next_idle;
+        pthread_mutex_unlock(&s->mu);
+        if (!r)
+            TRY(reader_new(s, &r));
+        pthread_setspecific(s->mine, r);
+    }
+    *out = r;
+    return OK;
+}
+
+err sqlite_read(struct db *db, struct arena *mem, db_fn fn, void *arg)
+{
+    struct reader *r;
+    TRY(reader_mine(db->sqlite, &r));
+    assert(!r->busy); /* no transaction inside another */
+    TRY(sq_control(r->conn, SQ_BEGIN));
+    r->busy = true;
+    struct db_tx tx = {.db = db, .sq = r->conn};
+    err e = fn(&tx, mem, arg);
+    if (e == OK)
+        e = tx.broken;
+    r->busy = false;
+    err end = sq_in_transaction(r->conn) ? sq_control(r->conn, SQ_COMMIT) : OK;
+    return e != OK ? e : end;
+}
+
+err sqlite_scratch(struct db *db, struct arena *mem, db_fn fn, void *arg)
+{
+    struct sq_conn *conn;
+    TRY(sq_conn_open(":memory:", SQ_SCRATCH, true, &conn));
+    struct db_tx tx = {.db = db, .sq = conn, .writable = true};
+    err e = fn(&tx, mem, arg);
+    sq_conn_close(conn);
+    return e;
+}
+
+struct writer *sqlite_writer(const struct sqlite *s)
+{
+    return s->writer;
+}
+
+static void sqlite_config_once(void)
+{
+    /* No global count of memory: it is a lock in every allocation of every thread. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    sqlite3_initialize();
+}
+
+/* sqlite:path, file:path; what follows '?' are another program's options. */
+static err parse_path(sv url, char **out)
+{
+    sv path = url;
+    if (sv_starts(url, SV("sqlite:")) || sv_starts(url, SV("file:")))
+        (void)sv_cut(&path, ':');
+    if (sv_starts(path, SV("//")))
+        path = (sv){path.p + 2, path.n - 2};
+    sv rest = path;
+    path = sv_cut(&rest, '?');
+    if (sv_empty(path))
+        return FAIL(ERR_CONFIG, "DATABASE_URL names no file: write sqlite:path or postgres://…");
+    *out = strndup(path.p, path.n);
+    assert(*out);
+    return OK;
+}
+
+err sqlite_open(const struct db_options *o, struct db *db)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, sqlite_config_once);
+    struct sqlite *s = calloc(1, sizeof *s);
+    assert(s);
+    pthread_mutex_init(&s->mu, NULL);
+    pthread_key_create(&s->mine, reader_idle);
+    err e = parse_path(o->url, &s->path);
+    if (e == OK)
+        e = writer_open(db, s->path, o->create, &s->writer);
+    if (e == OK)
+        e = checkpointer_open(s->path, s->writer, &s->checkpointer);
+    if (e != OK) {
+        sqlite_close(s);
+        return e;
+    }
+    db->sqlite = s;
+    return OK;
+}
+
+void sqlite_close(struct sqlite *s)
+{
+    checkpointer_close(s->checkpointer);
+    pthread_key_delete(s->mine);
+    while (s->all) {
+        struct reader *r = s->all;
+        s->all = r->next_all;
+        sq_conn_close(r->conn);
+        free(r);
+    }
+    writer_close(s->writer); /* last: it folds the log into the file */
+    pthread_mutex_destroy(&s->mu);
+    free(s->path);
+    free(s);
+}
