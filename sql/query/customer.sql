@@ -36,3 +36,9 @@ WHERE scope = $scope AND key = $key AND status = 0;
 -- name: idempotency_clean :exec
 -- in: before ts
 DELETE FROM idempotency WHERE created_at < $before;
+
+-- A customer that Stripe told us of before we made one (made by the old backend or by hand).
+-- name: customer_by_fact :opt
+-- in: user_id text
+-- out: id text
+SELECT id FROM fact_customer WHERE member = $user_id AND deleted = 0 ORDER BY as_of, id LIMIT 1;

@@ -28,9 +28,9 @@ FROM operation WHERE subject = $subject ORDER BY seq DESC LIMIT 1;
 
 -- The one who changes the row may call Stripe; the others wait for the outcome.
 -- name: operation_lease :exec
--- in: id text, now ts, lease_until ts
+-- in: id text, now ts, lease_until ts, sent_at ts
 UPDATE operation SET lease_until = $lease_until, attempts = attempts + 1,
-                     first_sent_at = COALESCE(first_sent_at, $now)
+                     first_sent_at = COALESCE(first_sent_at, $sent_at)
 WHERE id = $id AND status = 'pending' AND lease_until <= $now;
 
 -- name: operation_release :exec

@@ -9,6 +9,9 @@
 #include "http/route.h"
 #include "job/job.h"
 
+struct app;
+struct settings;
+
 /* The member's access now: one query over facts + access_best. Members without subscription:
  * premium false, status SUB_NONE. */
 err billing_access_get(struct db_tx *tx, struct arena *mem, const struct settings *set,

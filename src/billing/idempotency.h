@@ -14,6 +14,5 @@ struct idempotency {
 /* After the body was found valid. Uses r->tx when there is one, else a short transaction of its
  * own. ERR_IDEMPOTENCY; ERR_VALIDATION (the key is not 1..255 printable characters). */
 err idempotency_begin(struct req *r, struct idempotency *out) MUST_USE;
-/* Replies `json_text` with `status` and keeps it for the key. */
-err idempotency_reply(struct req *r, const struct idempotency *i, int status,
-                      sv json_text) MUST_USE;
+/* Replies the JSON `text` with `status` and keeps it for the key. */
+err idempotency_reply(struct req *r, const struct idempotency *i, int status, sv text) MUST_USE;
