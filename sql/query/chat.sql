@@ -1,0 +1,88 @@
+-- name: chat_conversation_put :exec
+-- in: id text, owner text, user_id text?, title text, title_source text, context text?, now ts, expires_at ts?
+INSERT INTO ai_conversation (id, owner, user_id, title, title_source, context, created_at, updated_at, expires_at)
+VALUES ($id, $owner, $user_id, $title, $title_source, $context, $now, $now, $expires_at);
+
+-- name: chat_conversation_get :opt
+-- in: id text, owner text
+-- out: id text, title text, title_source text, context text?, active_leaf text?, created_at ts, updated_at ts, expires_at ts?, notice_at ts?
+SELECT id, title, title_source, context, active_leaf, created_at, updated_at, expires_at, notice_at
+FROM ai_conversation WHERE id = $id AND owner = $owner;
+
+-- Newest first, from behind (updated_at, id); the first page passes the largest values.
+-- name: chat_conversation_list :many
+-- in: owner text, before_at ts, before_id text, n int
+-- out: id text, title text, created_at ts, updated_at ts
+SELECT id, title, created_at, updated_at FROM ai_conversation
+WHERE owner = $owner AND (updated_at, id) < ($before_at, $before_id)
+ORDER BY updated_at DESC, id DESC LIMIT $n;
+
+-- A title that the member wrote wins over all others.
+-- name: chat_conversation_retitle :exec
+-- in: id text, owner text, title text, title_source text
+UPDATE ai_conversation SET title = $title, title_source = $title_source
+WHERE id = $id AND owner = $owner AND (title_source <> 'member' OR $title_source = 'member');
+
+-- name: chat_conversation_touch :exec
+-- in: id text, active_leaf text, now ts
+UPDATE ai_conversation SET active_leaf = $active_leaf, updated_at = $now WHERE id = $id;
+
+-- name: chat_conversation_context :exec
+-- in: id text, context text?
+UPDATE ai_conversation SET context = $context WHERE id = $id;
+
+-- name: chat_conversation_del :exec
+-- in: id text, owner text
+DELETE FROM ai_conversation WHERE id = $id AND owner = $owner;
+
+-- name: chat_conversation_del_all :exec
+-- in: owner text
+DELETE FROM ai_conversation WHERE owner = $owner;
+
+-- name: chat_conversation_claim :exec
+-- in: visitor text, user_id text
+UPDATE ai_conversation SET owner = $user_id, user_id = $user_id, expires_at = NULL WHERE owner = $visitor;
+
+-- name: chat_conversation_count :one
+-- in: owner text
+-- out: n int
+SELECT count(*) AS n FROM ai_conversation WHERE owner = $owner;
+
+-- name: chat_conversation_prune :exec
+-- in: now ts
+DELETE FROM ai_conversation WHERE expires_at IS NOT NULL AND expires_at <= $now;
+
+-- name: chat_message_put :exec
+-- in: id text, conversation_id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, model text?, now ts, lease_until ts?
+INSERT INTO ai_message (id, conversation_id, parent_id, depth, role, body, key_id, status, stop, model, created_at,
+                        lease_until)
+VALUES ($id, $conversation_id, $parent_id, $depth, $role, $body, $key_id, $status, $stop, $model, $now, $lease_until);
+
+-- name: chat_message_get :opt
+-- in: id text, conversation_id text
+-- out: id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, model text?, input_tokens int?, output_tokens int?, created_at ts
+SELECT id, parent_id, depth, role, body, key_id, status, stop, model, input_tokens, output_tokens, created_at
+FROM ai_message WHERE id = $id AND conversation_id = $conversation_id;
+
+-- The path from a message up towards the root, nearest first: each step one look-up by primary key.
+-- name: chat_message_path :many
+-- in: leaf text, conversation_id text, n int
+-- out: id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, model text?, input_tokens int?, output_tokens int?, created_at ts
+WITH RECURSIVE path (id, step) AS (
+    SELECT id, 1 FROM ai_message WHERE id = $leaf AND conversation_id = $conversation_id
+    UNION ALL
+    SELECT m.parent_id, path.step + 1 FROM path JOIN ai_message m ON m.id = path.id
+    WHERE m.parent_id IS NOT NULL AND path.step < $n
+)
+SELECT m.id, m.parent_id, m.depth, m.role, m.body, m.key_id, m.status, m.stop, m.model, m.input_tokens, m.output_tokens,
+       m.created_at
+FROM path JOIN ai_message m ON m.id = path.id ORDER BY m.depth DESC;
+
+-- Every message of an owner, oldest conversation first: export and search read it in pages.
+-- name: chat_message_all :many
+-- in: owner text, after_conversation text, after_depth int, after_id text, n int
+-- out: conversation_id text, id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, created_at ts
+SELECT m.conversation_id, m.id, m.parent_id, m.depth, m.role, m.body, m.key_id, m.status, m.stop, m.created_at
+FROM ai_conversation c JOIN ai_message m ON m.conversation_id = c.id
+WHERE c.owner = $owner AND (m.conversation_id, m.depth, m.id) > ($after_conversation, $after_depth, $after_id)
+ORDER BY m.conversation_id, m.depth, m.id LIMIT $n;

@@ -1,0 +1,24 @@
+/* Handlers of chat/, for its route table only. */
+#pragma once
+#include "base/crypto.h"
+#include "chat/chat.h"
+
+#define CHAT_HISTORY_MESSAGES                                                                      \
+    1000 /* newest messages of a conversation in GET /api/chat/history?conversationId= */
+
+err chat_save(struct req *r);
+err chat_history_get(struct req *r);
+err chat_history_delete(struct req *r);
+err chat_messages_get(struct req *r);
+err chat_conversation_patch(struct req *r);
+
+/* What they need of the store. */
+err chat_conversation_list(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
+                           ts before_at, sv before_id, int64_t n, struct chat_conversation **out,
+                           size_t *count) MUST_USE;
+err chat_conversation_retitle(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
+                              sv id, sv title, bool by_member) MUST_USE;
+err chat_context_put(struct db_tx *tx, struct arena *mem, sv id, sv context) MUST_USE;
+/* id = SV_NULL: all of the owner's. */
+err chat_conversation_del(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
+                          sv id, int64_t *deleted) MUST_USE;

@@ -1,0 +1,61 @@
+/* What chat/ answers, what moves with a claim, what runs by itself. */
+#include "account/account.h"
+#include "chat/chat_api.h"
+#include "queries.h"
+
+static const struct route routes[] = {
+    ROUTE(POST, "/api/chat/save", chat_save, .auth = AUTH_VISITOR, .tx = TX_WRITE,
+          .body = BODY_JSON, .lenient = true),
+    ROUTE(GET, "/api/chat/history", chat_history_get, .auth = AUTH_VISITOR, .tx = TX_READ,
+          .lenient = true),
+    ROUTE(DELETE, "/api/chat/history", chat_history_delete, .auth = AUTH_VISITOR, .tx = TX_WRITE,
+          .lenient = true),
+    ROUTE(GET, "/api/chat/conversations/{id}/messages", chat_messages_get, .auth = AUTH_VISITOR,
+          .tx = TX_READ),
+    ROUTE(PATCH, "/api/chat/conversations/{id}", chat_conversation_patch, .auth = AUTH_VISITOR,
+          .tx = TX_WRITE, .body = BODY_JSON),
+};
+const struct route_set chat_routes = {routes, sizeof routes / sizeof *routes};
+
+static err prune(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct job *j = arg;
+    return q_chat_conversation_prune(tx, mem, &(struct chat_conversation_prune_in){.now = j->now},
+                                     NULL);
+}
+
+/* Conversations of visitors that nobody claimed. ai/CONTRACT §10. */
+static err run_prune(struct job *j)
+{
+    return job_finish(j, prune, j);
+}
+
+static const struct job_kind jobs[] = {
+    {.name = "chat.prune", .run = run_prune, .every = "20 3 * * *"},
+};
+const struct job_kind_set chat_jobs = {jobs, sizeof jobs / sizeof *jobs};
+
+static err claim(struct db_tx *tx, struct arena *mem, const visitor_id *from, const user_id *to,
+                 ts now)
+{
+    (void)now;
+    return q_chat_conversation_claim(tx, mem,
+                                     &(struct chat_conversation_claim_in){
+                                         .visitor = visitor_id_sv(from), .user_id = user_id_sv(to)},
+                                     NULL);
+}
+
+static err claimable(struct db_tx *tx, struct arena *mem, const visitor_id *from, int64_t *count)
+{
+    struct chat_conversation_count_row row;
+    TRY(q_chat_conversation_count(
+        tx, mem, &(struct chat_conversation_count_in){.owner = visitor_id_sv(from)}, &row));
+    *count = row.n;
+    return OK;
+}
+
+void chat_init(void)
+{
+    account_on_claim(claim);
+    account_on_claimable("conversations", claimable);
+}
