@@ -1,5 +1,5 @@
 #include "base/crypto.h"
-#include "chat/chat.h"
+#include "chat/chat_api.h"
 #include "queries.h"
 
 struct chat_owner chat_owner_of(const struct req *r)
