@@ -51,7 +51,9 @@ sv req_param(const struct req *r, const char *name);
 /* Query value, percent-decoded, or SV_NULL. A name given twice: 422 by query_read. */
 sv req_query(const struct req *r, const char *name);
 sv req_header(const struct req *r, const char *name); /* any case; SV_NULL if absent */
+/* A cookie by its name without prefix ("mb_session"); the __Host- one unless on http loopback. */
 sv req_cookie(const struct req *r, const char *name);
+sv req_form(const struct req *r, const char *name); /* a value of a BODY_FORM body, or SV_NULL */
 
 /* -------- checked input: bodies and queries by table -------- */
 enum field_type {
@@ -74,7 +76,7 @@ struct field {
     int64_t min, max;          /* 0,0 = the type's defaults (STR: 1..1000) */
     const char *const *values; /* FIELD_ENUM */
 };
-/* Reads r->json by the table: collects every mistake as errors[{pointer,code,message}] and returns
+/* Reads r->json by the table (a BODY_FORM body like a query): collects every mistake as errors[{pointer,code,message}] and returns
  * ERR_VALIDATION if there was one. Unknown fields are mistakes unless the route is .lenient (kept
  * routes); identity fields (userId, email unless in the table) are always ignored. */
 err body_read(struct req *r, const struct field *f, size_t n) MUST_USE;
@@ -95,5 +97,7 @@ struct page {
     sv cursor; /* decoded bytes, or SV_NULL = from the start */
 };
 err page_read(struct req *r, struct page *out) MUST_USE; /* also refuses other query names */
+/* The same for a list with parameters of its own (at most 14). */
+err page_query_read(struct req *r, struct page *out, const struct field *more, size_t n) MUST_USE;
 /* "nextCursor" member: bytes = SV_NULL writes null. */
 void page_write(struct req *r, struct jw *w, sv bytes);
