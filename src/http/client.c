@@ -1,5 +1,5 @@
-/* Calls to the outside: one curl multi handle on a thread of its own, driven by epoll. Other threads only
- * hand over flows and cancels, through a queue and an eventfd. */
+/* Calls to the outside: one curl multi handle on a thread of its own, driven by epoll. Other
+ * threads only hand over flows and cancels, through a queue and an eventfd. */
 #include "http/client.h"
 #include "base/buf.h"
 
@@ -13,10 +13,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define ANSWER_MAX   (8 << 20)
-#define KEPT_MAX     256 /* idle connections */
-#define HEADS_MAX    64
-#define TICK_MS      100 /* of the feeds' deadlines */
+#define ANSWER_MAX (8 << 20)
+#define KEPT_MAX   256 /* idle connections */
+#define HEADS_MAX  64
+#define TICK_MS    100 /* of the feeds' deadlines */
 
 struct http_flow {
     CURL *easy;
@@ -515,7 +515,8 @@ static void answer_fill(struct arena *mem, const struct http_flow *f, struct htt
         .headers = h,
         .nheaders = n,
         .sent = f->sent,
-        .failure = answered ? NULL : arena_cstr(mem, sv_from(f->failure ? f->failure : "no answer")),
+        .failure =
+            answered ? NULL : arena_cstr(mem, sv_from(f->failure ? f->failure : "no answer")),
     };
 }
 

@@ -1,5 +1,6 @@
-/* Calls to the outside by libcurl: one multi handle on a thread of its own, many transfers, connection
- * reuse; certificates verified; http only to loopback unless allowed. (lead's contract) */
+/* Calls to the outside by libcurl: one multi handle on a thread of its own, many transfers,
+ * connection reuse; certificates verified; http only to loopback unless allowed. (lead's contract)
+ */
 #pragma once
 #include "base/arena.h"
 #include "base/clock.h"
@@ -19,10 +20,11 @@ struct http_call {
     int connect_timeout_ms; /* 0: 5000 */
     int timeout_ms;         /* 0: 30000 */
     size_t answer_max;      /* 0: 8 MiB */
-    bool once; /* never repeated on a kept connection that turned out dead (mail without idempotency) */
+    bool once; /* never repeated on a kept connection that turned out dead (mail without
+                  idempotency) */
 };
 struct http_answer {
-    int status;  /* 0: no answer */
+    int status; /* 0: no answer */
     sv body;
     const struct http_header *headers; /* names in lower case */
     size_t nheaders;
@@ -38,8 +40,9 @@ sv http_answer_header(const struct http_answer *a, const char *lower_name);
 struct http_feed {
     void (*status)(void *arg, int status, const struct http_header *headers, size_t n);
     bool (*data)(void *arg, sv bytes); /* false: stop */
-    void (*end)(void *arg, const char *failure, bool timed_out); /* failure NULL: clean end; last call */
-    int first_event_ms, silence_ms;     /* deadlines; 0: none */
+    void (*end)(void *arg, const char *failure,
+                bool timed_out);    /* failure NULL: clean end; last call */
+    int first_event_ms, silence_ms; /* deadlines; 0: none */
 };
 struct http_flow;
 /* Starts; everything is copied. Returns a handle to cancel with (valid until end was called). */
@@ -49,7 +52,8 @@ void http_feed_cancel(struct http_flow *f); /* end follows, with failure "cancel
 
 void http_client_start(bool allow_plain_http);
 void http_client_stop(void);
-/* Form encoding (application/x-www-form-urlencoded) with brackets: form_add(&b, "metadata[userId]", v) */
+/* Form encoding (application/x-www-form-urlencoded) with brackets: form_add(&b, "metadata[userId]",
+ * v) */
 struct buf;
 void form_add(struct buf *b, const char *name, sv value);
 void form_add_int(struct buf *b, const char *name, int64_t v);

@@ -194,8 +194,26 @@ static void on_worker(struct work *w)
     conn_finish(x);
 }
 
+/* At a stop the connection may go before the worker does: what the library owns is copied. */
+static void own_strings(struct http_conn *x)
+{
+    struct arena *mem = x->r.mem;
+    struct pairs *all[] = {&x->heads, &x->query};
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < all[k]->n; i++) {
+            all[k]->v[i].name = arena_sv(mem, all[k]->v[i].name);
+            all[k]->v[i].value = arena_sv(mem, all[k]->v[i].value);
+        }
+    for (unsigned i = 0; i < x->match.nparams; i++)
+        x->match.params[i] = arena_sv(mem, x->match.params[i]);
+    x->r.path = arena_sv(mem, x->r.path);
+    x->method_text = arena_sv(mem, x->method_text);
+}
+
 static bool to_worker(struct http_conn *x)
 {
+    own_strings(x);
+    x->mark = arena_mark(x->r.mem);
     x->work.run = on_worker;
     conn_suspend(x);
     if (!workers_post(x->s->workers, &x->work)) {
@@ -209,7 +227,7 @@ static bool to_worker(struct http_conn *x)
 static void after_commit(struct db_post *p, err result)
 {
     struct http_conn *x = p->arg;
-    conclude(x, result, false);
+    conclude(x, result, true);
     conn_finish(x);
 }
 

@@ -1,4 +1,5 @@
-/* Form encoding, with brackets left readable: metadata[userId]=usr_… as Stripe's own clients write it. */
+/* Form encoding, with brackets left readable: metadata[userId]=usr_… as Stripe's own clients write
+ * it. */
 #include "base/buf.h"
 #include "http/client.h"
 

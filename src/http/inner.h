@@ -10,13 +10,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define HEADS_INLINE  24
-#define PAIRS_INLINE  8
-#define STREAM_QUIET  15 /* seconds of silence before a comment line */
-#define BODY_DEFAULT  (1 << 20)
-#define DISCARD_MAX   (8 << 20) /* of a body that is too large, before the connection is cut */
-#define ID_TEXT_MAX   65
-#define ADDRESS_MAX   INET6_ADDRSTRLEN
+#define HEADS_INLINE 24
+#define PAIRS_INLINE 8
+#define STREAM_QUIET 15 /* seconds of silence before a comment line */
+#define BODY_DEFAULT (1 << 20)
+#define DISCARD_MAX  (8 << 20) /* of a body that is too large, before the connection is cut */
+#define ID_TEXT_MAX  65
+#define ADDRESS_MAX  INET6_ADDRSTRLEN
 
 /* -------- names and values as they came -------- */
 struct pair {
@@ -27,8 +27,8 @@ struct pairs {
     size_t n, cap;
 };
 void pairs_add(struct pairs *p, struct arena *mem, sv name, sv value);
-/* Percent-decoding; `plus`: '+' is a space. False for a bad encoding or %00. Borrows `in` if nothing
- * is encoded. */
+/* Percent-decoding; `plus`: '+' is a space. False for a bad encoding or %00. Borrows `in` if
+ * nothing is encoded. */
 bool percent_decode(struct arena *mem, sv in, bool plus, sv *out);
 /* "a=1&b=2" as decoded pairs; false for a bad encoding. */
 bool form_parse(struct arena *mem, sv text, struct pairs *out);
@@ -160,8 +160,8 @@ struct http_conn {
     char id[ID_TEXT_MAX];
     char address[ADDRESS_MAX];
 };
-/* Runs a request whose body is complete. True: the reply is ready; false: the connection was suspended
- * and conn_finish will be called. On an event loop. */
+/* Runs a request whose body is complete. True: the reply is ready; false: the connection was
+ * suspended and conn_finish will be called. On an event loop. */
 bool execute(struct http_conn *x);
 void conn_suspend(struct http_conn *x);
 void conn_finish(struct http_conn *x); /* any thread */
@@ -193,7 +193,8 @@ struct proxies {
     size_t n;
 };
 void proxies_init(struct proxies *p, struct arena *mem, sv list);
-/* The client's address: `peer`, or the last untrusted one of X-Forwarded-For if the peer is trusted. */
+/* The client's address: `peer`, or the last untrusted one of X-Forwarded-For if the peer is
+ * trusted. */
 void proxies_client(const struct proxies *p, const char *peer, const struct pairs *heads,
                     char out[ADDRESS_MAX]);
 

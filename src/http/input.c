@@ -31,8 +31,8 @@ static bool range(const struct place *at, int64_t n, int64_t min, int64_t max, b
 {
     if (n >= min && n <= max)
         return true;
-    const char *code = length ? (n < min ? "too_short" : "too_long")
-                              : (n < min ? "too_small" : "too_large");
+    const char *code =
+        length ? (n < min ? "too_short" : "too_long") : (n < min ? "too_small" : "too_large");
     const char *what = length ? "a length" : "a value";
     (void)field_error(at->r, at->pointer, code, "has to have %s of %lld to %lld", what,
                       (long long)min, (long long)max);

@@ -4,8 +4,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* A bucket is one number (GCRA): the moment at which it would be full again. Full buckets say nothing
- * and may be forgotten, so a bounded table loses nothing but the oldest of very many attackers. */
+/* A bucket is one number (GCRA): the moment at which it would be full again. Full buckets say
+ * nothing and may be forgotten, so a bounded table loses nothing but the oldest of very many
+ * attackers. */
 #define SHARDS 32
 #define SETS   512 /* of 4, a shard: 65,536 callers in all */
 #define WAYS   4

@@ -1,5 +1,5 @@
-/* The table of TCP connections: deadlines that the library has not (header, whole request, slow reader),
- * and an end that lets the client read our answer while it is still sending. */
+/* The table of TCP connections: deadlines that the library has not (header, whole request, slow
+ * reader), and an end that lets the client read our answer while it is still sending. */
 #include "base/log.h"
 #include "http/inner.h"
 
@@ -77,7 +77,8 @@ static uint64_t bytes_received(int fd)
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 ? info.tcpi_bytes_received : 0;
 }
 
-/* The library tells of a request when its first line is whole; a slower one is seen by its bytes. */
+/* The library tells of a request when its first line is whole; a slower one is seen by its bytes.
+ */
 static void look_idle(struct link *l, int64_t now_us)
 {
     uint64_t n = bytes_received(l->fd);

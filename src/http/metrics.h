@@ -3,7 +3,8 @@
 #pragma once
 #include "base/buf.h"
 
-/* A counter or gauge by static name; labels are part of the name: metric_add("mb_webhooks_total{result=\"applied\"}", 1). */
+/* A counter or gauge by static name; labels are part of the name:
+ * metric_add("mb_webhooks_total{result=\"applied\"}", 1). */
 void metric_add(const char *name, int64_t n);
 void metric_set(const char *name, int64_t v);
 void metric_write(struct buf *out); /* all, sorted, with HELP/TYPE lines */

@@ -1,5 +1,5 @@
-/* What is known of the traffic: the access log and the figures of /metrics. Never query values, never
- * bodies. */
+/* What is known of the traffic: the access log and the figures of /metrics. Never query values,
+ * never bodies. */
 #include "base/log.h"
 #include "http/inner.h"
 #include "http/metrics.h"
@@ -12,8 +12,8 @@ static const struct {
     int64_t us;
     const char *le;
 } bounds[BUCKETS] = {
-    {250, "0.00025"}, {500, "0.0005"}, {1000, "0.001"}, {2500, "0.0025"},  {5000, "0.005"},
-    {10000, "0.01"},  {25000, "0.025"}, {50000, "0.05"}, {100000, "0.1"},   {250000, "0.25"},
+    {250, "0.00025"}, {500, "0.0005"},  {1000, "0.001"}, {2500, "0.0025"}, {5000, "0.005"},
+    {10000, "0.01"},  {25000, "0.025"}, {50000, "0.05"}, {100000, "0.1"},  {250000, "0.25"},
     {500000, "0.5"},  {1000000, "1"},   {5000000, "5"},  {30000000, "30"},
 };
 

@@ -104,8 +104,7 @@ err reply_static(struct req *r, const char *type, sv body, const char *etag)
     r->reply->cache = "no-cache";
     if (etag != NULL) {
         bool quoted = etag[0] == '"';
-        reply_header(r, "ETag",
-                     quoted ? sv_from(etag) : arena_printf(r->mem, "\"%s\"", etag));
+        reply_header(r, "ETag", quoted ? sv_from(etag) : arena_printf(r->mem, "\"%s\"", etag));
         sv known = req_header(r, "If-None-Match");
         if (known.p != NULL && etag_known(known, etag)) {
             r->reply->status = 304;

@@ -1,9 +1,9 @@
 /* A request as handlers see it.                                       (lead's contract)
  *
- * A handler is straight-line code that returns an err. It never opens the request's transaction, logs,
- * or writes an error reply: its row in the route table says who may call it, which transaction it runs
- * in, its limit and its body; the router does the rest. It may run twice (conflict): arena and reply are
- * rewound before. */
+ * A handler is straight-line code that returns an err. It never opens the request's transaction,
+ * logs, or writes an error reply: its row in the route table says who may call it, which
+ * transaction it runs in, its limit and its body; the router does the rest. It may run twice
+ * (conflict): arena and reply are rewound before. */
 #pragma once
 #include "base/arena.h"
 #include "base/clock.h"
@@ -24,24 +24,24 @@ struct app; /* src/app/app.h */
 
 struct req {
     const struct route *route;
-    struct arena *mem;      /* lives until the reply is sent */
+    struct arena *mem; /* lives until the reply is sent */
     struct app *app;
     struct db *db;
-    struct db_tx *tx;       /* NULL in TX_NONE handlers: use db_read/db_write(r->db, …) */
-    ts now;                 /* program's clock, read once a request */
+    struct db_tx *tx; /* NULL in TX_NONE handlers: use db_read/db_write(r->db, …) */
+    ts now;           /* program's clock, read once a request */
     enum method method;
-    sv path;                /* without query */
-    const char *id;         /* request id, "req_…" */
-    sv address;             /* client's address (TRUSTED_PROXIES respected), text */
-    sv body;                /* raw bytes */
-    const json *json;       /* parsed body of BODY_JSON routes (an object) */
-    void *prepared;         /* what the route's .prepare left (arena) */
+    sv path;          /* without query */
+    const char *id;   /* request id, "req_…" */
+    sv address;       /* client's address (TRUSTED_PROXIES respected), text */
+    sv body;          /* raw bytes */
+    const json *json; /* parsed body of BODY_JSON routes (an object) */
+    void *prepared;   /* what the route's .prepare left (arena) */
 
-    user_id member;         /* "" = not signed in */
+    user_id member; /* "" = not signed in */
     enum role role;
     enum auth_via via;
-    sv session;             /* id of the session row, or SV_NULL */
-    visitor_id visitor;     /* from the signed cookie; "" = none */
+    sv session;         /* id of the session row, or SV_NULL */
+    visitor_id visitor; /* from the signed cookie; "" = none */
     struct reply *reply;
     struct http_conn *conn; /* the server's own */
 };
@@ -71,16 +71,18 @@ enum field_type {
 struct field {
     const char *name;
     enum field_type type;
-    void *out;                 /* untouched when the field is absent or null */
+    void *out; /* untouched when the field is absent or null */
     bool required;
     int64_t min, max;          /* 0,0 = the type's defaults (STR: 1..1000) */
     const char *const *values; /* FIELD_ENUM */
 };
-/* Reads r->json by the table (a BODY_FORM body like a query): collects every mistake as errors[{pointer,code,message}] and returns
- * ERR_VALIDATION if there was one. Unknown fields are mistakes unless the route is .lenient (kept
- * routes); identity fields (userId, email unless in the table) are always ignored. */
+/* Reads r->json by the table (a BODY_FORM body like a query): collects every mistake as
+ * errors[{pointer,code,message}] and returns ERR_VALIDATION if there was one. Unknown fields are
+ * mistakes unless the route is .lenient (kept routes); identity fields (userId, email unless in the
+ * table) are always ignored. */
 err body_read(struct req *r, const struct field *f, size_t n) MUST_USE;
-/* The same for the query string (values are text: INT, BOOL "1"/"true"/"0"/"false", STR, ENUM, TIME). */
+/* The same for the query string (values are text: INT, BOOL "1"/"true"/"0"/"false", STR, ENUM,
+ * TIME). */
 err query_read(struct req *r, const struct field *f, size_t n) MUST_USE;
 /* Reads an object inside the body with pointer prefix, e.g. each element of an array. */
 err object_read(struct req *r, const json *obj, const char *prefix, const struct field *f,
@@ -90,8 +92,8 @@ err field_error(struct req *r, const char *pointer, const char *code, const char
     __attribute__((format(printf, 4, 5)));
 #define FIELDS(f) (f), sizeof(f) / sizeof *(f)
 
-/* ?limit=25&cursor=…: limit 1..100. The cursor is opaque text of ours (base64url of whatever the list
- * needs); ERR_VALIDATION with pointer "cursor" when it is not one. */
+/* ?limit=25&cursor=…: limit 1..100. The cursor is opaque text of ours (base64url of whatever the
+ * list needs); ERR_VALIDATION with pointer "cursor" when it is not one. */
 struct page {
     int64_t limit;
     sv cursor; /* decoded bytes, or SV_NULL = from the start */

@@ -1,5 +1,5 @@
-/* The route table: who may call what, in which transaction, with which body and limit. SPEC §5, DESIGN
- * §1. (lead's contract) */
+/* The route table: who may call what, in which transaction, with which body and limit. SPEC §5,
+ * DESIGN §1. (lead's contract) */
 #pragma once
 #include "http/reply.h"
 #include "http/request.h"
@@ -18,14 +18,18 @@ enum route_tx {
     TX_NONE,  /* on a worker thread, without a transaction: outside calls, slow work */
     TX_INLINE /* on the event loop, no transaction, no blocking: health, static pages */
 };
-enum route_body { BODY_NONE /* a body is ignored */, BODY_JSON /* an object; empty = {} */,
-                  BODY_RAW, BODY_FORM };
+enum route_body {
+    BODY_NONE /* a body is ignored */,
+    BODY_JSON /* an object; empty = {} */,
+    BODY_RAW,
+    BODY_FORM
+};
 enum route_limit {
     LIMIT_DEFAULT, /* 600 a minute an address/member */
     LIMIT_NONE,
-    LIMIT_LOGIN,   /* 10 a minute an address and e-mail */
-    LIMIT_MAIL,    /* things that send mail: 5 an hour a caller */
-    LIMIT_MONEY    /* 60 a minute a caller */
+    LIMIT_LOGIN, /* 10 a minute an address and e-mail */
+    LIMIT_MAIL,  /* things that send mail: 5 an hour a caller */
+    LIMIT_MONEY  /* 60 a minute a caller */
 };
 
 struct route {
@@ -37,9 +41,9 @@ struct route {
     enum route_tx tx;
     enum route_body body;
     enum route_limit limit;
-    bool lenient;       /* kept routes: unknown fields are ignored */
-    bool idempotent_key; /* money POSTs: Idempotency-Key is honoured by the handler's feature */
-    size_t body_max;    /* 0 = 1 MiB */
+    bool lenient;            /* kept routes: unknown fields are ignored */
+    bool idempotent_key;     /* money POSTs: Idempotency-Key is honoured by the handler's feature */
+    size_t body_max;         /* 0 = 1 MiB */
     bool same_origin_exempt; /* no Origin check (webhooks, one-click unsubscribe) */
     /* Runs on the loop before the transaction: signature, parsing. May set r->prepared. */
     err (*prepare)(struct req *r);

@@ -269,8 +269,13 @@ static void conn_begin(struct http_conn *x, struct link *link, void *mc)
 {
     struct req *r = &x->r;
     struct http_server *s = x->s;
-    *r = (struct req){.mem = r->mem, .app = s->o.app, .db = s->o.db, .session = SV_NULL,
-                      .reply = &x->reply, .conn = x, .id = x->id};
+    *r = (struct req){.mem = r->mem,
+                      .app = s->o.app,
+                      .db = s->o.db,
+                      .session = SV_NULL,
+                      .reply = &x->reply,
+                      .conn = x,
+                      .id = x->id};
     x->link = link;
     x->mc = mc;
     link->req = x;
@@ -453,8 +458,10 @@ static void on_connection(void *cls, struct MHD_Connection *mc, void **context,
         *context = NULL;
         return;
     }
-    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(mc, MHD_CONNECTION_INFO_CONNECTION_FD);
-    const union MHD_ConnectionInfo *at = MHD_get_connection_info(mc, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const union MHD_ConnectionInfo *fd =
+        MHD_get_connection_info(mc, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *at =
+        MHD_get_connection_info(mc, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     *context = link_open(&s->links, fd->connect_fd, at->client_addr);
 }
 
@@ -500,7 +507,7 @@ static err listen_on(sv bind_text, uint16_t port, int *out)
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
                              .ai_socktype = SOCK_STREAM};
     struct addrinfo *a;
-    const char *name = bind_text.n == 0            ? "0.0.0.0"
+    const char *name = bind_text.n == 0                 ? "0.0.0.0"
                        : strcmp(host, "localhost") == 0 ? "127.0.0.1"
                                                         : host;
     if (getaddrinfo(name, service, &hints, &a) != 0)
@@ -668,7 +675,8 @@ void http_stop(struct http_server *s)
     MHD_socket fd = MHD_quiesce_daemon(s->daemon);
     if (fd != MHD_INVALID_SOCKET)
         close(fd);
-    for (int round = 0; !wait_idle(s, round == 0 ? STOP_SECONDS * 1000 : 1000) && round < 5; round++)
+    for (int round = 0; !wait_idle(s, round == 0 ? STOP_SECONDS * 1000 : 1000) && round < 5;
+         round++)
         abandon_all(s);
     if (s->active > 0) { /* the library may not be stopped with a suspended connection */
         log_event(LOG_WARN, "http.stop", "left", "requests", NULL);

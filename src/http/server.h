@@ -3,18 +3,19 @@
 #pragma once
 #include "http/route.h"
 
-/* Recognises the caller: fills r->member, role, via, session, visitor from cookies and headers. Runs in
- * the request's own transaction (tx) for TX_READ/TX_WRITE, else in a read of its own. Set by account/.
- * Errors end the request (a bad bearer token: ERR_UNAUTHENTICATED only on routes that need one). */
+/* Recognises the caller: fills r->member, role, via, session, visitor from cookies and headers.
+ * Runs in the request's own transaction (tx) for TX_READ/TX_WRITE, else in a read of its own. Set
+ * by account/. Errors end the request (a bad bearer token: ERR_UNAUTHENTICATED only on routes that
+ * need one). */
 typedef err (*http_auth_fn)(struct req *r, struct db_tx *tx);
 
 struct http_options {
     sv bind;
-    uint16_t port;      /* 0: a free one */
-    unsigned loops;     /* 0: one a core */
-    unsigned workers;   /* 0: 16 */
-    unsigned max_conns; /* 0: 20000 */
-    size_t body_max;    /* 1 MiB */
+    uint16_t port;                   /* 0: a free one */
+    unsigned loops;                  /* 0: one a core */
+    unsigned workers;                /* 0: 16 */
+    unsigned max_conns;              /* 0: 20000 */
+    size_t body_max;                 /* 1 MiB */
     int idle_s, header_s, request_s; /* deadlines: 75, 10, 60 */
     bool dev;           /* the program's clock is re-read each request; only LIMIT_LOGIN limits */
     sv base_url;        /* for the Origin check; https or not decides about cookies */

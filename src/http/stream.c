@@ -1,5 +1,5 @@
-/* Replies that come over time. A stream is a queue of bytes between any thread and the connection's event
- * loop; an empty queue suspends the connection, a byte resumes it. */
+/* Replies that come over time. A stream is a queue of bytes between any thread and the connection's
+ * event loop; an empty queue suspends the connection, a byte resumes it. */
 #include "http/inner.h"
 
 #include <netinet/tcp.h>
