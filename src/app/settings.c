@@ -91,6 +91,7 @@ static const struct spec specs[] = {
     {"HTTP_LOOPS", K_INT, S(http_loops), "0", 0, 256},
     {"HTTP_WORKERS", K_INT, S(http_workers), "0", 0, 1024},
     {"JOB_THREADS", K_INT, S(job_threads), "0", 0, 256},
+    {"MIGRATE", K_BOOL, S(migrate), "0"},
     {"PASSWORD_COST", K_ENUM, R(password_cost), "normal", .values = costs},
 };
 #define NSPECS (sizeof specs / sizeof *specs)

@@ -35,6 +35,7 @@ struct settings {
     int64_t http_loops, http_workers, job_threads;
     sv backup_dir;
     int64_t backup_keep;
+    bool migrate;        /* MIGRATE=1: serve brings PostgreSQL's schema up to date by itself */
     bool password_cheap; /* PASSWORD_COST=cheap, dev only */
 };
 /* Reads environment and ./.env (environment wins). Every mistake becomes a line in `problems`;

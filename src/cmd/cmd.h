@@ -2,14 +2,45 @@
 #pragma once
 #include "app/app.h"
 
+enum { EXIT_OK, EXIT_WRONG, EXIT_USAGE };
+
 struct command {
     const char *name, *args, *help;
     int (*run)(int argc, char **argv); /* argv[0] = the subcommand */
     bool dev_only;
 };
-/* The program's parts in one place (cmd/features.c): route sets, job kinds, listeners. */
-extern const struct route_set *const feature_routes;
-extern const unsigned feature_routes_n;
-extern const struct job_kind_set *const feature_jobs;
-extern const unsigned feature_jobs_n;
-void features_init(struct app *app); /* listeners, stripe_configure, password cost … */
+/* A new command: a file, its declaration here, a line in main.c's table. */
+int cmd_serve(int argc, char **argv);
+int cmd_work(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
+int cmd_routes(int argc, char **argv);
+int cmd_user(int argc, char **argv);
+int cmd_key(int argc, char **argv);
+int cmd_admin(int argc, char **argv);
+int cmd_dev(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+
+/* -------- what commands share (cmd.c) -------- */
+/* Settings, database, schema, secrets, features: false after the reason was told (then return
+ * EXIT_WRONG). create = make the SQLite file if it is missing. */
+bool cmd_open(struct app *app, bool create) MUST_USE;
+void cmd_close(struct app *app);
+#define APP_AUTO __attribute__((cleanup(cmd_close))) struct app
+/* Takes `flag` out of the arguments: was it there? */
+bool cmd_flag(int *argc, char **argv, const char *flag);
+/* Takes `flag VALUE` out of the arguments; NULL if it is not there. */
+const char *cmd_option(int *argc, char **argv, const char *flag);
+/* What is left and begins with '-' is a mistake: told, true. */
+bool cmd_unknown_flags(int argc, char **argv);
+/* "mybeing: detail of the error"; returns EXIT_WRONG. */
+int cmd_failed(err e);
+/* "mybeing: sentence"; returns EXIT_USAGE. */
+int cmd_misused(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Looks `word` up among "a|b|c"; the index, or -1 after the nearest was told. */
+int cmd_sub(const char *command, const char *word, const char *const *names, size_t n);
+
+/* -------- the program's parts in one place (features.c) -------- */
+const struct route_set *features_routes(size_t *n);
+const struct job_kind_set *features_jobs(size_t *n);
+/* Catalogue, listeners, keys of outside services. Problems go to stderr. */
+err features_init(struct app *app) MUST_USE;

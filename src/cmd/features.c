@@ -1,0 +1,66 @@
+/* The program's parts: a line a feature in each list. */
+#include "account/account.h"
+#include "catalog/catalog.h"
+#include "cmd/cmd.h"
+#include "page/page.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+/* More parts are added as lines; the order does not matter. */
+static const struct route_set *const route_sets[] = {
+    &account_routes,
+    &account_link_routes,
+    &account_page_routes,
+    &page_routes,
+};
+static const struct job_kind_set *const job_sets[] = {
+    &account_jobs,
+};
+
+/* Listeners: what one feature does when another says that something happened. */
+static void listen(struct app *app)
+{
+    account_init(app);
+}
+
+#define NROUTES (sizeof route_sets / sizeof *route_sets)
+#define NJOBS   (sizeof job_sets / sizeof *job_sets)
+
+const struct route_set *features_routes(size_t *n)
+{
+    static struct route_set all[NROUTES];
+    for (size_t i = 0; i < NROUTES; i++)
+        all[i] = *route_sets[i];
+    *n = NROUTES;
+    return all;
+}
+
+const struct job_kind_set *features_jobs(size_t *n)
+{
+    static struct job_kind_set all[NJOBS];
+    for (size_t i = 0; i < NJOBS; i++)
+        all[i] = *job_sets[i];
+    *n = NJOBS;
+    return all;
+}
+
+err features_init(struct app *app)
+{
+    static struct arena *mem; /* for the process */
+    BUF_AUTO problems = {0};
+    if (mem == NULL)
+        mem = arena_new(0);
+    err e = catalog_load(mem, app->set.catalog_path, &problems, &app->catalog);
+    if (e != OK) {
+        fprintf(stderr, "mybeing: the catalogue is not right:\n");
+        for (sv rest = buf_sv(&problems); rest.p != NULL;) {
+            sv line = sv_cut(&rest, '\n');
+            if (line.n)
+                fprintf(stderr, "  %.*s\n", SV_ARG(line));
+        }
+        return e;
+    }
+    listen(app);
+    return OK;
+}

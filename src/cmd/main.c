@@ -1,0 +1,82 @@
+/* mybeing: the table of subcommands. SPEC §6. */
+#include "app/env.h"
+#include "cmd/cmd.h"
+
+#include <stdio.h>
+
+static const struct command commands[] = {
+    {"serve", "", "HTTP and jobs, until it is told to stop", cmd_serve},
+    {"work", "", "jobs only: more workers beside a server on PostgreSQL", cmd_work},
+    {"migrate", "[up|down N|status|check] [--json]", "the database's schema", cmd_migrate},
+    {"routes", "[--json]", "every endpoint with its rules and its handler", cmd_routes},
+    {"user", "list|show|logout|verify [ID or E-MAIL] [--json]", "members", cmd_user},
+    {"key", "create [NAME]|list|revoke ID [--json]", "secret keys for servers", cmd_key},
+    {"admin", "create|list|remove [E-MAIL]", "who may use the admin's endpoints", cmd_admin},
+    {"dev", "newuser|userstate|state|settle|clock …", "try things out", cmd_dev, .dev_only = true},
+    {"version", "[--json]", "which program this is", cmd_version},
+};
+#define NCOMMANDS (sizeof commands / sizeof *commands)
+
+static void usage(FILE *to)
+{
+    fputs("mybeing: a membership backend: accounts, Stripe, allowances, mail, AI conversations\n\n"
+          "usage: mybeing COMMAND [ARGUMENTS]\n\n",
+          to);
+    for (size_t i = 0; i < NCOMMANDS; i++)
+        fprintf(to, "  %-9s %s%s\n", commands[i].name, commands[i].help,
+                commands[i].dev_only ? " (MYBEING_ENV=dev)" : "");
+    fputs("\n`mybeing COMMAND --help` shows its arguments. Settings come from the environment or "
+          ".env.\n"
+          "A first look: MYBEING_ENV=dev mybeing serve\n",
+          to);
+}
+
+static int help(const struct command *c)
+{
+    printf("usage: mybeing %s %s\n%s%s\n", c->name, c->args, c->help,
+           c->dev_only ? " (only with MYBEING_ENV=dev)" : "");
+    return EXIT_OK;
+}
+
+static int unknown(const char *word)
+{
+    const char *names[NCOMMANDS];
+    for (size_t i = 0; i < NCOMMANDS; i++)
+        names[i] = commands[i].name;
+    const char *near = text_nearest(sv_from(word), names, NCOMMANDS);
+    if (near)
+        return cmd_misused("there is no command \"%s\"; did you mean %s?", word, near);
+    return cmd_misused("there is no command \"%s\" (`mybeing help` lists them)", word);
+}
+
+static bool asks_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        usage(stderr);
+        return EXIT_USAGE;
+    }
+    const char *word = argv[1];
+    if (asks_help(word) || (strcmp(word, "help") == 0 && argc == 2)) {
+        usage(stdout);
+        return EXIT_OK;
+    }
+    bool help_first = strcmp(word, "help") == 0;
+    if (help_first)
+        word = argv[2];
+    if (strcmp(word, "--version") == 0)
+        word = "version";
+    for (size_t i = 0; i < NCOMMANDS; i++) {
+        if (strcmp(word, commands[i].name) != 0)
+            continue;
+        for (int k = 2; k < argc; k++)
+            if (help_first || asks_help(argv[k]))
+                return help(&commands[i]);
+        return commands[i].run(argc - 1, argv + 1);
+    }
+    return unknown(word);
+}
