@@ -66,3 +66,10 @@ UPDATE item_grant SET revoked_at = $now WHERE id = $id AND revoked_at IS NULL;
 -- out: id text, member text, item text, until ts?, note text?, granted_by text, created_at ts, revoked_at ts?
 SELECT id, member, item, until, note, granted_by, created_at, revoked_at
 FROM item_grant WHERE member = $member ORDER BY id;
+
+-- The newest event about an object of Stripe's: what explain=1 names.
+-- name: entitlement_event :opt
+-- in: object text
+-- out: id text, created_at ts
+SELECT id, created_at FROM webhook_event WHERE object = $object
+ORDER BY created_at DESC, id DESC LIMIT 1;

@@ -1,5 +1,5 @@
-/* What one may open: free, owned, by allowance, granted, or for money. SPEC §2, §5. (lead's contract;
- * entitlement/ adds to it) */
+/* What one may open: free, owned, by allowance, granted, or for money. SPEC §2, §5. (lead's
+ * contract; entitlement/ adds to it) */
 #pragma once
 #include "app/app.h"
 #include "billing/billing.h"
@@ -26,11 +26,11 @@ sv caller_id(const struct caller *c);
 enum held_kind { HELD_USE, HELD_SLOT, HELD_OWN, HELD_GRANT };
 struct held {
     enum held_kind what;
-    int kind;          /* enum item_kind; -1 where it does not matter */
-    sv item;           /* HELD_SLOT: "held" or "consumed" */
-    ts from, until;    /* cycle of uses and slots; from/until of grants */
-    int64_t number;    /* of the slot; price of an own one */
-    sv ref;            /* purchase or grant id */
+    int kind;       /* enum item_kind; -1 where it does not matter */
+    sv item;        /* HELD_SLOT: "held" or "consumed" */
+    ts from, until; /* cycle of uses and slots; from/until of grants */
+    int64_t number; /* of the slot; price of an own one */
+    sv ref;         /* purchase or grant id */
 };
 struct entitlement_state {
     struct caller caller;
@@ -41,25 +41,26 @@ struct entitlement_state {
     const struct discount_offer *offers; /* personal ones of the member; not checked yet */
     size_t noffers;
 };
-/* Few queries: access, one over all that is held, personal discounts. `except`: a purchase whose slot and
- * discount do not count (it is about to be replaced), SV_NULL for none. */
+/* Few queries: access, one over all that is held, personal discounts. `except`: a purchase whose
+ * slot and discount do not count (it is about to be replaced), SV_NULL for none. */
 err entitlement_state_get(struct db_tx *tx, struct arena *mem, const struct app *app,
                           const struct caller *c, sv except, ts now,
                           struct entitlement_state *out) MUST_USE;
 /* Uses and discount slots in cycles that overlap the current one. */
 struct slot_count entitlement_uses(const struct entitlement_state *s, enum item_kind kind);
 struct slot_count entitlement_discounts(const struct entitlement_state *s, enum item_kind kind);
-/* Decides for one item; `code` is an offer by code that was found usable, or NULL. Lives in `mem`. */
+/* Decides for one item; `code` is an offer by code that was found usable, or NULL. Lives in `mem`.
+ */
 struct decision entitlement_decide_item(const struct entitlement_state *s, struct arena *mem,
                                         const struct catalog *cat, const struct item *it,
                                         const struct discount_offer *code);
 /* The offer of a code (any case). *found = false: no such code. */
 err entitlement_offer_by_code(struct db_tx *tx, struct arena *mem, sv code, const struct caller *c,
                               sv except, struct discount_offer *out, bool *found) MUST_USE;
-/* Looks up the code that the caller typed and checks it for the item: 422 at `pointer`, or 401 when it
- * needs a sign-in. code SV_NULL: *out = NULL. */
-err entitlement_code_read(struct db_tx *tx, struct arena *mem, sv code, const struct caller *c, sv except,
-                          const struct item *it, ts now, const char *pointer,
+/* Looks up the code that the caller typed and checks it for the item: 422 at `pointer`, or 401 when
+ * it needs a sign-in. code SV_NULL: *out = NULL. */
+err entitlement_code_read(struct db_tx *tx, struct arena *mem, sv code, const struct caller *c,
+                          sv except, const struct item *it, ts now, const char *pointer,
                           const struct discount_offer **out) MUST_USE;
 
 /* -------- slots (writing transactions) -------- */
@@ -68,14 +69,16 @@ err entitlement_lock(struct db_tx *tx, struct arena *mem, const struct caller *c
                      size_t n) MUST_USE;
 /* Takes a free use for the item. ERR_RETRY if a race was lost all the same (UNIQUE). */
 err entitlement_use_take(struct db_tx *tx, struct arena *mem, const struct entitlement_state *s,
-                         const struct allowance *al, const struct item *it, int64_t *number) MUST_USE;
-/* Holds (or consumes at once, `state`) what the quote needs: a discount slot of the cycle, or a use of the
- * manual discount. */
-err entitlement_discount_take(struct db_tx *tx, struct arena *mem, const struct entitlement_state *s,
-                              const struct allowance *al, const struct item *it, const struct quote *q,
-                              sv purchase, const char *state) MUST_USE;
-/* Slot and discount use of a purchase become "consumed", "released" or "held". *lost = a released one
- * could not come back because its number was given to another. */
+                         const struct allowance *al, const struct item *it,
+                         int64_t *number) MUST_USE;
+/* Holds (or consumes at once, `state`) what the quote needs: a discount slot of the cycle, or a use
+ * of the manual discount. */
+err entitlement_discount_take(struct db_tx *tx, struct arena *mem,
+                              const struct entitlement_state *s, const struct allowance *al,
+                              const struct item *it, const struct quote *q, sv purchase,
+                              const char *state) MUST_USE;
+/* Slot and discount use of a purchase become "consumed", "released" or "held". *lost = a released
+ * one could not come back because its number was given to another. */
 err entitlement_discount_set(struct db_tx *tx, sv purchase, const char *state, ts now,
                              bool *lost) MUST_USE;
 /* A full refund: released while its cycle lasts, else left consumed. */

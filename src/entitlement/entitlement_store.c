@@ -57,12 +57,13 @@ static err held_get(struct db_tx *tx, struct arena *mem, const struct caller *c,
             continue;
         if (what == HELD_SLOT && except.p && sv_eq(rows[i].ref, except))
             continue;
-        h[used++] = (struct held){what,           kind_of(rows[i].kind), rows[i].item, rows[i].start_at,
-                                  rows[i].end_at, rows[i].number,        rows[i].ref};
+        h[used++] =
+            (struct held){what,           kind_of(rows[i].kind), rows[i].item, rows[i].start_at,
+                          rows[i].end_at, rows[i].number,        rows[i].ref};
     }
     for (size_t i = 0; i < m; i++)
-        h[used++] = (struct held){HELD_OWN, -1, own[i].item, own[i].start_at, TS_NONE, own[i].number,
-                                  own[i].ref};
+        h[used++] = (struct held){HELD_OWN,      -1,        own[i].item, own[i].start_at, TS_NONE,
+                                  own[i].number, own[i].ref};
     out->held = h;
     out->nheld = used;
     return OK;
@@ -139,16 +140,17 @@ err entitlement_offer_by_code(struct db_tx *tx, struct arena *mem, sv code, cons
     TRY(q_discount_by_code(tx, mem, &in, &d, &any));
     if (any) {
         struct discount_of_member_row same = {
-            d.id,   d.code,       d.member,      d.percent,  d.amount,         d.currency, d.kind,
-            d.item, d.valid_from, d.valid_until, d.max_uses, d.max_per_member, d.used,     d.used_member};
+            d.id,       d.code,           d.member, d.percent,    d.amount,
+            d.currency, d.kind,           d.item,   d.valid_from, d.valid_until,
+            d.max_uses, d.max_per_member, d.used,   d.used_member};
         *out = offer_from(&same);
     }
     *found = any;
     return OK;
 }
 
-err entitlement_code_read(struct db_tx *tx, struct arena *mem, sv code, const struct caller *c, sv except,
-                          const struct item *it, ts now, const char *pointer,
+err entitlement_code_read(struct db_tx *tx, struct arena *mem, sv code, const struct caller *c,
+                          sv except, const struct item *it, ts now, const char *pointer,
                           const struct discount_offer **out)
 {
     if (sv_empty(code)) {
@@ -188,7 +190,8 @@ static bool counts(const struct entitlement_state *s, const struct held *h, enum
            cycles_overlap(h->from, h->until, s->access.cycle_start, s->access.cycle_end);
 }
 
-static struct slot_count count(const struct entitlement_state *s, enum held_kind what, enum item_kind kind)
+static struct slot_count count(const struct entitlement_state *s, enum held_kind what,
+                               enum item_kind kind)
 {
     struct slot_count c = {0};
     for (size_t i = 0; i < s->nheld; i++)
@@ -232,7 +235,8 @@ struct decision entitlement_decide_item(const struct entitlement_state *s, struc
                                         const struct catalog *cat, const struct item *it,
                                         const struct discount_offer *code)
 {
-    const struct discount_offer **offers = ARENA_ARRAY(mem, const struct discount_offer *, s->noffers + 1);
+    const struct discount_offer **offers =
+        ARENA_ARRAY(mem, const struct discount_offer *, s->noffers + 1);
     size_t n = 0;
     sv member = user_id_none(&s->caller.member) ? SV_NULL : user_id_sv(&s->caller.member);
     for (size_t i = 0; i < s->noffers; i++)
@@ -242,13 +246,14 @@ struct decision entitlement_decide_item(const struct entitlement_state *s, struc
         offers[n++] = code;
     struct holding h = holding_of(s, it);
     return entitlement_decide(&s->access, &cat->allowance[it->kind], it, &h,
-                              entitlement_uses(s, it->kind), entitlement_discounts(s, it->kind), offers,
-                              n);
+                              entitlement_uses(s, it->kind), entitlement_discounts(s, it->kind),
+                              offers, n);
 }
 
 /* -------- slots -------- */
 
-err entitlement_lock(struct db_tx *tx, struct arena *mem, const struct caller *c, const sv *more, size_t n)
+err entitlement_lock(struct db_tx *tx, struct arena *mem, const struct caller *c, const sv *more,
+                     size_t n)
 {
     sv *keys = ARENA_ARRAY(mem, sv, n + 1);
     keys[0] = arena_printf(mem, "slots:%.*s", SV_ARG(caller_id(c)));
@@ -258,8 +263,8 @@ err entitlement_lock(struct db_tx *tx, struct arena *mem, const struct caller *c
 }
 
 /* The lowest number of the cycle that neither it nor an overlapping one uses; 0: none left. */
-static int64_t number_free(const struct entitlement_state *s, struct arena *mem, enum held_kind what,
-                           enum item_kind kind, int64_t limit)
+static int64_t number_free(const struct entitlement_state *s, struct arena *mem,
+                           enum held_kind what, enum item_kind kind, int64_t limit)
 {
     int64_t *taken = ARENA_ARRAY(mem, int64_t, s->nheld + 1);
     size_t n = 0;
@@ -292,7 +297,8 @@ err entitlement_use_take(struct db_tx *tx, struct arena *mem, const struct entit
 }
 
 static err slot_take(struct db_tx *tx, struct arena *mem, const struct entitlement_state *s,
-                     const struct allowance *al, const struct item *it, sv purchase, const char *state)
+                     const struct allowance *al, const struct item *it, sv purchase,
+                     const char *state)
 {
     int64_t pick = number_free(s, mem, HELD_SLOT, it->kind, al->discount_limit);
     if (pick == 0)
@@ -311,8 +317,8 @@ static err slot_take(struct db_tx *tx, struct arena *mem, const struct entitleme
 }
 
 /* A number of a limited discount: in all, and for the member. */
-static err offer_numbers(struct db_tx *tx, struct arena *mem, const struct discount_offer *o, sv member,
-                         opt_int *number, opt_int *member_number)
+static err offer_numbers(struct db_tx *tx, struct arena *mem, const struct discount_offer *o,
+                         sv member, opt_int *number, opt_int *member_number)
 {
     if (o->max_uses >= 0) {
         struct discount_numbers_in in = {.discount = o->id};
@@ -354,9 +360,10 @@ static err offer_take(struct db_tx *tx, struct arena *mem, const struct entitlem
     return changed == 1 ? OK : FAIL(ERR_RETRY, "another checkout has just taken this discount");
 }
 
-err entitlement_discount_take(struct db_tx *tx, struct arena *mem, const struct entitlement_state *s,
-                              const struct allowance *al, const struct item *it, const struct quote *q,
-                              sv purchase, const char *state)
+err entitlement_discount_take(struct db_tx *tx, struct arena *mem,
+                              const struct entitlement_state *s, const struct allowance *al,
+                              const struct item *it, const struct quote *q, sv purchase,
+                              const char *state)
 {
     if (q->discount == DISCOUNT_MANUAL)
         return offer_take(tx, mem, s, q->offer, purchase, state);
@@ -381,7 +388,8 @@ err entitlement_discount_set(struct db_tx *tx, sv purchase, const char *state, t
     bool has_slot, has_use;
     TRY(q_discount_slot_get(tx, mem, &sg, &srow, &has_slot));
     TRY(q_discount_use_get(tx, mem, &ug, &urow, &has_use));
-    *lost = (has_slot && sv_is(srow.state, "released")) || (has_use && sv_is(urow.state, "released"));
+    *lost =
+        (has_slot && sv_is(srow.state, "released")) || (has_use && sv_is(urow.state, "released"));
     return OK;
 }
 
@@ -397,7 +405,8 @@ err entitlement_discount_restore(struct db_tx *tx, struct arena *mem, sv purchas
 
 /* -------- grants -------- */
 
-err entitlement_grant_put(struct db_tx *tx, struct arena *mem, const struct item_grant *g, ts now, sv *id)
+err entitlement_grant_put(struct db_tx *tx, struct arena *mem, const struct item_grant *g, ts now,
+                          sv *id)
 {
     sv made = id_new(mem, "grt", now);
     struct item_grant_put_in in = {.id = made,
