@@ -97,11 +97,29 @@ UPDATE purchase SET email = $email WHERE id = $id AND email IS NULL;
 -- in: id text
 UPDATE purchase SET never_opened = 1 WHERE id = $id;
 
+-- A purchase that closes gives its key back; one that stays pending keeps it; one that is pending again
+-- takes it only if nothing else is open.
 -- name: purchase_set_status :exec
--- in: id text, status text, open_key text?, session_url text?, mismatch bool, late bool, paid_at ts?, now ts
-UPDATE purchase SET status = $status, open_key = $open_key, session_url = $session_url,
-                    mismatch = $mismatch, late = $late, paid_at = $paid_at, changed_at = $now
+-- in: id text, status text, keep_open bool, open_key text?, session_url text?, mismatch bool, late bool, paid_at ts?, now ts
+UPDATE purchase SET status = $status, session_url = $session_url, mismatch = $mismatch, late = $late,
+                    paid_at = $paid_at, changed_at = $now,
+                    open_key = CASE WHEN $keep_open = 0 THEN NULL
+                                    WHEN open_key IS NOT NULL THEN open_key
+                                    WHEN EXISTS (SELECT 1 FROM purchase o WHERE o.open_key = $open_key)
+                                    THEN NULL ELSE $open_key END
 WHERE id = $id;
+
+-- name: purchase_move_open :exec
+-- in: id text, open_key text
+UPDATE purchase SET open_key = $open_key
+WHERE id = $id AND open_key IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM purchase o WHERE o.open_key = $open_key);
+
+-- The payment that a charge belongs to, for refunds and disputes that name the charge alone.
+-- name: purchase_charge_payment :opt
+-- in: charge text
+-- out: payment text?
+SELECT payment FROM fact_charge WHERE id = $charge;
 
 -- name: purchase_history_put :exec
 -- in: purchase text, at ts, status text, what text, actor text, event text?, detail text?

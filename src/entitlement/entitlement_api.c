@@ -59,7 +59,7 @@ static err entitlement_check(struct req *r)
     };
     TRY(query_read(r, FIELDS(q)));
     struct caller c;
-    const struct item *it;
+    const struct item *it = NULL;
     struct entitlement_state s;
     const struct discount_offer *offer;
     TRY(known_caller(r, &c));
@@ -80,7 +80,7 @@ static err entitlement_use(struct req *r)
         {.name = "item", .type = FIELD_STR, .out = &id, .required = true, .max = 200}};
     TRY(body_read(r, FIELDS(f)));
     struct caller c;
-    const struct item *it;
+    const struct item *it = NULL;
     struct entitlement_state s;
     TRY(known_caller(r, &c));
     TRY(item_get(r, id, "/item", &it));
@@ -105,8 +105,7 @@ static err entitlement_use(struct req *r)
 /* GET /api/catalog - what is sold, with this caller's price and why. */
 static err catalog_list(struct req *r)
 {
-    struct field none[1];
-    TRY(query_read(r, none, 0));
+    TRY(query_read(r, NULL, 0));
     struct caller c = caller_of(r);
     struct entitlement_state s;
     TRY(state_get(r, &c, &s));
@@ -134,7 +133,7 @@ static err catalog_item(struct req *r)
     struct field q[] = {{.name = "discountCode", .type = FIELD_STR, .out = &code, .max = 64}};
     TRY(query_read(r, FIELDS(q)));
     struct caller c = caller_of(r);
-    const struct item *it;
+    const struct item *it = NULL;
     struct entitlement_state s;
     const struct discount_offer *offer;
     TRY(item_get(r, req_param(r, "item"), NULL, &it));
