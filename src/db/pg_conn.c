@@ -1,0 +1,346 @@
+/* One connection to PostgreSQL: commands go out in libpq's pipeline, every wait has an end (a
+ * frozen server must not hold a thread for ever). */
+#include "db/pg_internal.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PG_SCRIPT_MS (15 * 60 * 1000)
+#define PG_SLACK_MS  1000 /* the server's own timeout comes first */
+
+/* -------- errors -------- */
+
+static bool state_is(const char *state, const char *prefix)
+{
+    return strncmp(state, prefix, strlen(prefix)) == 0;
+}
+
+static err state_err(const char *state)
+{
+    static const struct {
+        const char *prefix;
+        err e;
+    } map[] = {
+        {"23505", ERR_UNIQUE},
+        {"23503", ERR_FOREIGN_KEY},
+        {"23001", ERR_FOREIGN_KEY},
+        {"40001", ERR_RETRY},
+        {"40P01", ERR_RETRY},
+        {"53100", ERR_DB_FULL},
+        {"55P03", ERR_BUSY},
+        {"22021", ERR_BAD_REQUEST},
+        {"53", ERR_DB},
+        {"57", ERR_DB},
+        {"58", ERR_DB},
+        {"08", ERR_DB},
+        {"XX", ERR_DB},
+        {"25006", ERR_DB},
+        {"26000", ERR_RETRY},
+    };
+    for (size_t i = 0; i < sizeof map / sizeof *map; i++)
+        if (state_is(state, map[i].prefix))
+            return map[i].e;
+    return ERR_INTERNAL;
+}
+
+static sv first_line(const char *text)
+{
+    sv rest = sv_from(text ? text : "");
+    return sv_trim(sv_cut(&rest, '\n'));
+}
+
+static err lost(struct pg_conn *c, const char *what, const char *why)
+{
+    c->lost = true;
+    return FAIL(ERR_DB, "%s: the connection to PostgreSQL was lost (%.*s)", what,
+                SV_ARG(first_line(why)));
+}
+
+static err failed(struct pg_conn *c, const char *what, const PGresult *r)
+{
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
+    bool fatal = severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+    if (!state || fatal || PQstatus(c->h) == CONNECTION_BAD)
+        return lost(c, what, PQresultErrorMessage(r));
+    err e = state_err(state);
+    const char *message = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    /* After a change of the schema or a DISCARD: another connection prepares anew. */
+    c->stale = state_is(state, "26000") ||
+               (state_is(state, "0A000") && message && strstr(message, "cached plan") != NULL);
+    if (state_is(state, "25006")) /* a standby, after a failover */
+        c->stale = true;
+    return FAIL(c->stale ? ERR_RETRY : e, "%s: %s", what, message ? message : state);
+}
+
+/* -------- waiting -------- */
+
+static int64_t now_ms(void)
+{
+    return clock_mono_us() / 1000;
+}
+
+/* Until a result can be had without blocking, or `until`. */
+static bool wait_result(PGconn *h, int64_t until)
+{
+    for (;;) {
+        int flush = PQflush(h);
+        if (flush < 0)
+            return false;
+        if (flush == 0 && !PQisBusy(h))
+            return true;
+        int64_t left = until - now_ms();
+        if (left <= 0)
+            return false;
+        struct pollfd p = {.fd = PQsocket(h),
+                           .events = (short)(POLLIN | (flush > 0 ? POLLOUT : 0))};
+        if (poll(&p, 1, (int)left) > 0 && (p.revents & ~POLLOUT) && !PQconsumeInput(h))
+            return false;
+    }
+}
+
+static err next_result(struct pg_conn *c, const char *what, int64_t until, PGresult **out)
+{
+    if (!wait_result(c->h, until)) {
+        const char *why = PQerrorMessage(c->h);
+        return lost(c, what, why && *why ? why : "no answer in time");
+    }
+    *out = PQgetResult(c->h);
+    return OK;
+}
+
+/* -------- a flight: commands up to a sync, and their answers -------- */
+
+struct flight {
+    const char *what;
+    unsigned sent;
+    bool *prepared; /* set when the last but one, a PREPARE, succeeded */
+    PGresult **last;
+};
+
+static bool send_command(struct pg_conn *c, struct flight *f, const char *sql)
+{
+    f->sent++;
+    return PQsendQueryParams(c->h, sql, 0, NULL, NULL, NULL, NULL, 1);
+}
+
+static bool send_pending(struct pg_conn *c, struct flight *f)
+{
+    unsigned n = c->npending;
+    c->npending = 0;
+    for (unsigned i = 0; i < n; i++)
+        if (!send_command(c, f, c->pending[i]))
+            return false;
+    return true;
+}
+
+/* The answer of command number i of the flight. */
+static err command_result(struct pg_conn *c, const struct flight *f, unsigned i, PGresult *r)
+{
+    ExecStatusType status = PQresultStatus(r);
+    if (status == PGRES_PIPELINE_ABORTED) {
+        PQclear(r); /* the one before it failed */
+        return OK;
+    }
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+        err e = failed(c, f->what, r);
+        PQclear(r);
+        return e;
+    }
+    if (f->prepared && i + 2 == f->sent)
+        *f->prepared = true;
+    if (f->last && i + 1 == f->sent)
+        *f->last = r;
+    else
+        PQclear(r);
+    return OK;
+}
+
+static err land(struct pg_conn *c, const struct flight *f)
+{
+    int64_t until = now_ms() + c->timeout_ms;
+    err e = OK;
+    PGresult *r;
+    for (unsigned i = 0; i < f->sent; i++) {
+        TRY(next_result(c, f->what, until, &r));
+        if (!r)
+            return lost(c, f->what, "an answer is missing");
+        err one = command_result(c, f, i, r);
+        e = e == OK ? one : e;
+        if (c->lost)
+            return e;
+        TRY(next_result(c, f->what, until, &r)); /* NULL: the end of this command */
+        PQclear(r);
+    }
+    TRY(next_result(c, f->what, until, &r));
+    bool synced = r && PQresultStatus(r) == PGRES_PIPELINE_SYNC;
+    PQclear(r);
+    return synced ? e : lost(c, f->what, PQerrorMessage(c->h));
+}
+
+static err fly(struct pg_conn *c, const struct flight *f, bool sent)
+{
+    PGresult *none = NULL, **last = f->last ? f->last : &none;
+    *last = NULL;
+    if (!sent || !PQpipelineSync(c->h))
+        return lost(c, f->what, PQerrorMessage(c->h));
+    err e = land(c, f);
+    if (e != OK) {
+        PQclear(*last);
+        *last = NULL;
+    }
+    return e;
+}
+
+err pg_command(struct pg_conn *c, const char *sql)
+{
+    struct flight f = {.what = sql ? sql : "transaction"};
+    bool sent = send_pending(c, &f) && (!sql || send_command(c, &f, sql));
+    return fly(c, &f, sent);
+}
+
+err pg_later(struct pg_conn *c, const char *sql)
+{
+    if (c->npending == PG_PENDING_MAX)
+        TRY(pg_command(c, NULL));
+    c->pending[c->npending++] = sql;
+    return OK;
+}
+
+#define PARAMS_MAX 64
+
+static bool send_prepare(struct pg_conn *c, struct flight *f, const struct db_stmt *s,
+                         const char *name)
+{
+    Oid types[PARAMS_MAX];
+    for (unsigned i = 0; i < s->nparams; i++)
+        types[i] = s->param_types[i] == 'i' ? 20 : s->param_types[i] == 'b' ? 17 : 25;
+    f->sent++;
+    return PQsendPrepare(c->h, name, s->pg, (int)s->nparams, types);
+}
+
+err pg_statement(struct pg_conn *c, const struct db_stmt *s, unsigned id, const char *const *values,
+                 const int *lengths, const int *formats, PGresult **out)
+{
+    char name[16];
+    assert(s->nparams <= PARAMS_MAX);
+    snprintf(name, sizeof name, "q%u", id);
+    struct flight f = {.what = s->name, .last = out};
+    bool sent = send_pending(c, &f);
+    if (sent && !c->prepared[id]) {
+        f.prepared = &c->prepared[id];
+        sent = send_prepare(c, &f, s, name);
+    }
+    f.sent++;
+    sent = sent && PQsendQueryPrepared(c->h, name, (int)s->nparams, values, lengths, formats, 1);
+    return fly(c, &f, sent);
+}
+
+err pg_conn_lock(struct pg_conn *c, sv key)
+{
+    const char *const value[] = {key.p};
+    const int length[] = {(int)key.n}, format[] = {1};
+    const Oid type[] = {25};
+    struct flight f = {.what = "lock"};
+    bool sent = send_pending(c, &f);
+    f.sent++;
+    sent = sent && PQsendQueryParams(c->h, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+                                     1, type, value, length, format, 1);
+    return fly(c, &f, sent);
+}
+
+/* Several statements: not in a pipeline. */
+err pg_conn_script(struct pg_conn *c, const char *sql)
+{
+    TRY(pg_command(c, NULL));
+    if (!PQexitPipelineMode(c->h) || !PQsendQuery(c->h, sql))
+        return lost(c, "script", PQerrorMessage(c->h));
+    int64_t until = now_ms() + PG_SCRIPT_MS;
+    err e = OK;
+    for (;;) {
+        PGresult *r;
+        TRY(next_result(c, "script", until, &r));
+        if (!r)
+            break;
+        ExecStatusType status = PQresultStatus(r);
+        if (e == OK && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+            e = failed(c, "script", r);
+        PQclear(r);
+        if (c->lost)
+            return e;
+    }
+    if (!PQenterPipelineMode(c->h))
+        return lost(c, "script", PQerrorMessage(c->h));
+    return e;
+}
+
+/* -------- opening -------- */
+
+static void ignore_notice(void *arg, const PGresult *r)
+{
+    (void)arg, (void)r;
+}
+
+/* What the URL says comes last and wins. */
+static PGconn *connect_url(const char *url)
+{
+    const char *const keys[] = {"connect_timeout",
+                                "application_name",
+                                "client_encoding",
+                                "keepalives_idle",
+                                "tcp_user_timeout",
+                                "dbname",
+                                NULL};
+    const char *const values[] = {"3", "mybeing", "UTF8", "30", "15000", url, NULL};
+    return PQconnectdbParams(keys, values, 1);
+}
+
+static err set_up(struct pg_conn *c, const struct pg *pg)
+{
+    char sql[256];
+    snprintf(sql, sizeof sql,
+             "SET statement_timeout = %d; SET lock_timeout = %d; "
+             "SET idle_in_transaction_session_timeout = 60000; "
+             "SET standard_conforming_strings = on; SET TimeZone = 'UTC'",
+             pg->statement_timeout_ms, pg->lock_timeout_ms);
+    PGresult *r = PQexec(c->h, sql);
+    err e = PQresultStatus(r) == PGRES_COMMAND_OK ? OK : failed(c, "connect", r);
+    PQclear(r);
+    if (e == OK && !PQenterPipelineMode(c->h))
+        e = lost(c, "connect", PQerrorMessage(c->h));
+    return e;
+}
+
+err pg_conn_open(const struct pg *pg, struct pg_conn **out)
+{
+    struct pg_conn *c = calloc(1, sizeof *c);
+    assert(c);
+    c->prepared = calloc(db_stmts_n + 1, sizeof *c->prepared);
+    assert(c->prepared);
+    c->timeout_ms = pg->statement_timeout_ms + PG_SLACK_MS;
+    c->h = connect_url(pg->url);
+    err e = OK;
+    if (PQstatus(c->h) != CONNECTION_OK) {
+        e = FAIL(ERR_DB, "can't connect to PostgreSQL: %.*s",
+                 SV_ARG(first_line(PQerrorMessage(c->h))));
+    } else {
+        PQsetNoticeReceiver(c->h, ignore_notice, NULL);
+        PQsetnonblocking(c->h, 1);
+        e = set_up(c, pg);
+    }
+    if (e != OK) {
+        pg_conn_close(c);
+        return e;
+    }
+    *out = c;
+    return OK;
+}
+
+void pg_conn_close(struct pg_conn *c)
+{
+    PQfinish(c->h);
+    free(c->prepared);
+    free(c);
+}

@@ -1,0 +1,64 @@
+/* Inside src/db/pg*.c: one connection (pg_conn.c), the pool (pg_pool.c), values (pg_value.c). */
+#pragma once
+#include "db/db_internal.h"
+#include <libpq-fe.h>
+#include <pthread.h>
+
+#define PG_PENDING_MAX 8
+
+struct pg_conn {
+    PGconn *h;
+    bool *prepared; /* by number of the query */
+    /* BEGIN, SAVEPOINT … travel with the next statement, so they cost no round trip. */
+    const char *pending[PG_PENDING_MAX];
+    unsigned npending;
+    bool lost;  /* the connection is gone or can't be trusted */
+    bool stale; /* its prepared statements are: try another one */
+    bool dirty; /* a writing statement was sent in this transaction */
+    int timeout_ms;
+    unsigned generation;
+    struct pg_conn *next;
+};
+
+struct pg {
+    char *url;
+    unsigned max;
+    int statement_timeout_ms, lock_timeout_ms;
+
+    pthread_mutex_t mu;
+    pthread_cond_t freed;
+    struct pg_conn *idle;
+    unsigned open;
+    unsigned generation; /* raised when a connection is lost: the others are suspect */
+    unsigned failures;   /* to connect, one after another */
+    int64_t next_try_us;
+    char last_failure[256];
+};
+
+/* -------- pg_conn.c -------- */
+err pg_conn_open(const struct pg *pg, struct pg_conn **out) MUST_USE;
+void pg_conn_close(struct pg_conn *c);
+/* A command that answers nothing: sent with the next statement. `sql` must live on. */
+err pg_later(struct pg_conn *c, const char *sql) MUST_USE;
+/* Sends what is pending and then `sql` (may be NULL), and waits. */
+err pg_command(struct pg_conn *c, const char *sql) MUST_USE;
+/* Sends what is pending, then statement `id` (prepared if it is not yet); the result is the
+ * caller's to clear. */
+err pg_statement(struct pg_conn *c, const struct db_stmt *s, unsigned id, const char *const *values,
+                 const int *lengths, const int *formats, PGresult **out) MUST_USE;
+err pg_conn_script(struct pg_conn *c, const char *sql) MUST_USE;
+err pg_conn_lock(struct pg_conn *c, sv key) MUST_USE;
+
+/* -------- pg_pool.c -------- */
+err pg_acquire(struct pg *pg, struct pg_conn **out) MUST_USE;
+void pg_release(struct pg *pg, struct pg_conn *c);
+
+/* -------- pg_value.c -------- */
+/* Binary both ways: texts need no terminating NUL, integers no parsing. */
+union pg_int {
+    unsigned char b[8];
+    uint64_t u;
+};
+const char *pg_encode(const struct db_val *v, union pg_int *space, int *length);
+err pg_decode(const PGresult *r, const struct db_stmt *s, int row, int col, struct arena *mem,
+              struct db_val *out) MUST_USE;

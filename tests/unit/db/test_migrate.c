@@ -1,0 +1,181 @@
+/* Schema versions: up, down, status, and the differences that check names. */
+#include "fixture.h"
+
+#include <pthread.h>
+
+static int empty_sqlite(void **state)
+{
+    return fixture_make(state, false, false);
+}
+
+static int empty_pg(void **state)
+{
+    return fixture_make(state, true, false);
+}
+
+static void assert_check(struct fixture *f, const char *expected)
+{
+    BUF_AUTO out = {0};
+    bool equal;
+    assert_int_equal(migrate_check(f->db, &out, &equal), OK);
+    if (expected) {
+        assert_false(equal);
+        if (!strstr(out.p, expected))
+            fail_msg("'%s' is not in:\n%s", expected, out.p);
+    } else if (!equal) {
+        fail_msg("differences:\n%s", out.p);
+    }
+}
+
+static void test_up_down_up(void **state)
+{
+    struct fixture *f = *state;
+    unsigned done, pending;
+    assert_int_equal(migrate_pending(f->db, &pending), OK);
+    assert_int_equal(pending, migrations_n);
+    assert_int_equal(migrate_up(f->db, &done), OK);
+    assert_int_equal(done, migrations_n);
+    assert_int_equal(migrate_pending(f->db, &pending), OK);
+    assert_int_equal(pending, 0);
+    assert_check(f, NULL);
+    assert_int_equal(migrate_up(f->db, &done), OK);
+    assert_int_equal(done, 0);
+    assert_int_equal(migrate_down(f->db, 1, &done), OK);
+    assert_int_equal(done, migrations_n - 1);
+    assert_check(f, "is not applied: run `mybeing migrate up`");
+    assert_int_equal(migrate_down(f->db, 0, &done), OK);
+    assert_int_equal(done, 1);
+    assert_int_equal(migrate_up(f->db, &done), OK);
+    assert_int_equal(done, migrations_n);
+    assert_check(f, NULL);
+}
+
+static void script(struct fixture *f, const char *sql)
+{
+    assert_int_equal(db_write_schema(f->db, f->mem, run_script, (void *)(uintptr_t)sql), OK);
+}
+
+static void test_check_names_differences(void **state)
+{
+    struct fixture *f = *state;
+    unsigned done;
+    assert_int_equal(migrate_up(f->db, &done), OK);
+    script(f, "DROP INDEX job_ready");
+    assert_check(f, "index job_ready on job is missing");
+    script(f, "ALTER TABLE job ADD COLUMN extra text");
+    assert_check(f, "column job.extra is not made by any migration");
+    script(f, "ALTER TABLE setting DROP COLUMN value");
+    assert_check(f, "column setting.value is missing");
+    script(f, "CREATE TABLE stray (a bigint)");
+    assert_check(f, "table stray is not made by any migration");
+    script(f, "DROP TABLE job_cron; CREATE TABLE job_cron (kind text PRIMARY KEY, every text, "
+              "next_at text NOT NULL)");
+    assert_check(f, "column job_cron.next_at is text, should be bigint");
+    assert_check(f, "column job_cron.every may be NULL, should be NOT NULL");
+    script(f, "CREATE INDEX mine ON job (id)");
+    assert_check(f, "index mine on job is not made by any migration");
+}
+
+static void test_changed_migration(void **state)
+{
+    struct fixture *f = *state;
+    unsigned done;
+    struct migrate_state *states;
+    size_t n;
+    assert_int_equal(migrate_up(f->db, &done), OK);
+    script(f, "UPDATE schema_migration SET checksum = 'x' WHERE number = 2; "
+              "INSERT INTO schema_migration VALUES (9999, 'later', 'x', 0)");
+    assert_int_equal(migrate_status(f->db, f->mem, &states, &n), OK);
+    assert_int_equal(n, migrations_n + 1);
+    assert_true(states[1].changed && !states[0].changed && states[n - 1].unknown);
+    assert_check(f, "was changed after it was applied");
+    assert_check(f, "migration 9999_later is of another version");
+    assert_int_equal(migrate_up(f->db, &done), ERR_CONFIG);
+    assert_int_equal(migrate_down(f->db, 0, &done), ERR_CONFIG);
+}
+
+static void test_failed_script_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_not_equal(
+        db_write_schema(f->db, f->mem, run_script,
+                        (void *)(uintptr_t) "CREATE TABLE half (a bigint); SELECT nonsense FROM x"),
+        OK);
+    script(f, "CREATE TABLE half (a bigint)"); /* it is not there yet */
+}
+
+/* Rebuilding a table that others refer to must not delete their rows (SQLite). */
+static void test_rebuild_keeps_children(void **state)
+{
+    struct fixture *f = *state;
+    unsigned done;
+    assert_int_equal(migrate_up(f->db, &done), OK);
+    script(f, "CREATE TABLE parent (id text PRIMARY KEY); "
+              "CREATE TABLE child (id text REFERENCES parent ON DELETE CASCADE); "
+              "INSERT INTO parent VALUES ('p'); INSERT INTO child VALUES ('p')");
+    script(f, "CREATE TABLE parent2 (id text PRIMARY KEY, more text); "
+              "INSERT INTO parent2 SELECT id, NULL FROM parent; DROP TABLE parent; "
+              "ALTER TABLE parent2 RENAME TO parent; "
+              "INSERT INTO setting SELECT 'children', count(*) FROM child");
+    assert_string_equal(value_of(f, "children"), "1");
+    /* … and a dangling reference is refused at the end. */
+    assert_int_equal(db_write_schema(f->db, f->mem, run_script,
+                                     (void *)(uintptr_t) "INSERT INTO child VALUES ('nobody')"),
+                     ERR_FOREIGN_KEY);
+    assert_int_equal(db_write(f->db, f->mem, run_script,
+                              (void *)(uintptr_t) "INSERT INTO child VALUES ('nobody')"),
+                     ERR_FOREIGN_KEY); /* foreign keys are on again */
+}
+
+static void *upper(void *arg)
+{
+    struct fixture *f = arg;
+    struct db_options o = {.url = sv_from(f->url), .create = true};
+    struct db *db;
+    unsigned done;
+    if (db_open(&o, &db) != OK || migrate_up(db, &done) != OK)
+        abort();
+    db_close(db);
+    return NULL;
+}
+
+static void test_together(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, upper, f), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_check(f, NULL);
+}
+
+#define SQLITE(name)                                                                               \
+    {                                                                                              \
+#name, name, empty_sqlite, tear_down, NULL                                                 \
+    }
+#define PG(name)                                                                                   \
+    {                                                                                              \
+#name " on PostgreSQL", name, empty_pg, tear_down, NULL                                    \
+    }
+
+int main(void)
+{
+    const struct CMUnitTest sqlite[] = {
+        SQLITE(test_up_down_up),
+        SQLITE(test_check_names_differences),
+        SQLITE(test_changed_migration),
+        SQLITE(test_failed_script_leaves_nothing),
+        SQLITE(test_rebuild_keeps_children),
+        SQLITE(test_together),
+    };
+    const struct CMUnitTest pg[] = {
+        PG(test_up_down_up),        PG(test_check_names_differences),
+        PG(test_changed_migration), PG(test_failed_script_leaves_nothing),
+        PG(test_together),
+    };
+    int failed = cmocka_run_group_tests(sqlite, NULL, NULL);
+    if (getenv("MYBEING_TEST_PG"))
+        failed += cmocka_run_group_tests(pg, NULL, NULL);
+    return failed;
+}

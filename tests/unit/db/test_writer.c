@@ -1,0 +1,181 @@
+/* SQLite: the writer's batches, what a failure takes with it, a full disk. */
+#include "fixture.h"
+
+#include <pthread.h>
+
+/* -------- many at once -------- */
+
+#define POSTS 200
+
+/* A post whose body waits: what is posted meanwhile is one batch. */
+struct blocker {
+    struct db_post post;
+    pthread_mutex_t mu;
+    pthread_cond_t cond;
+    bool entered, go;
+    int done;
+};
+
+struct item {
+    struct db_post post;
+    struct blocker *b;
+    int i;
+    err want, got;
+    char detail[64];
+};
+
+static err block_fn(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct blocker *b = arg;
+    (void)tx, (void)mem;
+    pthread_mutex_lock(&b->mu);
+    b->entered = true;
+    pthread_cond_broadcast(&b->cond);
+    while (!b->go)
+        pthread_cond_wait(&b->cond, &b->mu);
+    pthread_mutex_unlock(&b->mu);
+    return OK;
+}
+
+static void count_done(struct blocker *b)
+{
+    pthread_mutex_lock(&b->mu);
+    b->done++;
+    pthread_cond_broadcast(&b->cond);
+    pthread_mutex_unlock(&b->mu);
+}
+
+static void block_done(struct db_post *p, err e)
+{
+    assert_int_equal(e, OK);
+    count_done(p->arg);
+}
+
+static void block_start(struct fixture *f, struct blocker *b)
+{
+    pthread_mutex_init(&b->mu, NULL);
+    pthread_cond_init(&b->cond, NULL);
+    b->post = (struct db_post){.fn = block_fn, .arg = b, .done = block_done};
+    db_post(f->db, &b->post);
+    pthread_mutex_lock(&b->mu);
+    while (!b->entered)
+        pthread_cond_wait(&b->cond, &b->mu);
+    pthread_mutex_unlock(&b->mu);
+}
+
+static void block_end(struct blocker *b, int n)
+{
+    pthread_mutex_lock(&b->mu);
+    b->go = true;
+    pthread_cond_broadcast(&b->cond);
+    while (b->done < n)
+        pthread_cond_wait(&b->cond, &b->mu);
+    pthread_mutex_unlock(&b->mu);
+}
+
+static void item_done(struct db_post *p, err e)
+{
+    struct item *it = p->arg;
+    it->got = e;
+    snprintf(it->detail, sizeof it->detail, "%.63s", err_last()->detail);
+    count_done(it->b);
+}
+
+/* A third succeeds, a third fails on its own, a third hits UNIQUE after having written. */
+static err item_fn(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct item *it = arg;
+    char name[16];
+    snprintf(name, sizeof name, "k%d", it->i);
+    TRY(put(tx, name, "1"));
+    if (it->want == ERR_UNIQUE)
+        return duplicate(tx, mem, NULL);
+    return it->want == OK ? OK : FAIL(it->want, "item %d", it->i);
+}
+
+static void test_batch_keeps_failures_apart(void **state)
+{
+    struct fixture *f = *state;
+    struct blocker b = {0};
+    static const err wants[] = {OK, ERR_CONFLICT, ERR_UNIQUE};
+    struct item *items = calloc(POSTS, sizeof *items);
+    block_start(f, &b);
+    for (int i = 0; i < POSTS; i++) {
+        items[i] = (struct item){.b = &b, .i = i, .want = wants[i % 3]};
+        items[i].post = (struct db_post){.fn = item_fn, .arg = &items[i], .done = item_done};
+        db_post(f->db, &items[i].post);
+    }
+    block_end(&b, POSTS + 1);
+    for (int i = 0; i < POSTS; i++) {
+        char name[16], detail[64];
+        snprintf(name, sizeof name, "k%d", i);
+        snprintf(detail, sizeof detail, "item %d", i);
+        assert_int_equal(items[i].got, items[i].want);
+        if (items[i].want == ERR_CONFLICT)
+            assert_string_equal(items[i].detail, detail);
+        if (items[i].want == OK)
+            assert_non_null(value_of(f, name));
+        else
+            assert_null(value_of(f, name));
+    }
+    free(items);
+}
+
+/* -------- a full disk -------- */
+
+static char big[400000];
+
+static err big_fn(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct item *it = arg;
+    (void)mem;
+    char name[16];
+    snprintf(name, sizeof name, "k%d", it->i);
+    return put(tx, name, it->want == OK ? "small" : big);
+}
+
+static void test_full(void **state)
+{
+    struct fixture *f = *state;
+    struct blocker b = {0};
+    struct item items[9];
+    memset(big, 'x', sizeof big - 1);
+    assert_int_equal(db_write(f->db, f->mem, run_script, "PRAGMA max_page_count=60"), OK);
+    block_start(f, &b);
+    for (int i = 0; i < 9; i++) { /* one that does not fit, between ones that do */
+        items[i] = (struct item){.b = &b, .i = i, .want = i == 4 ? ERR_DB_FULL : OK};
+        items[i].post = (struct db_post){.fn = big_fn, .arg = &items[i], .done = item_done};
+        db_post(f->db, &items[i].post);
+    }
+    block_end(&b, 10);
+    for (int i = 0; i < 9; i++)
+        assert_int_equal(items[i].got, items[i].want);
+    assert_non_null(value_of(f, "k0"));
+    assert_non_null(value_of(f, "k8"));
+    assert_null(value_of(f, "k4"));
+    assert_int_equal(db_write(f->db, f->mem, run_script, "PRAGMA max_page_count=100000"), OK);
+    assert_int_equal(db_write(f->db, f->mem, put_a, "1"), OK); /* it recovers by itself */
+    assert_int_equal(db_ping(f->db), OK);
+}
+
+/* -------- opening -------- */
+
+static void test_open_errors(void **state)
+{
+    struct db *db;
+    (void)state;
+    struct db_options o = {.url = SV("sqlite:/nowhere/at/all.db"), .create = true};
+    assert_int_equal(db_open(&o, &db), ERR_DB);
+    o = (struct db_options){.url = SV("sqlite:"), .create = true};
+    assert_int_equal(db_open(&o, &db), ERR_CONFIG);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_SQLITE(test_batch_keeps_failures_apart),
+        ON_SQLITE(test_full),
+        cmocka_unit_test(test_open_errors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
