@@ -1,0 +1,588 @@
+-- Billing: events, facts, access. Order columns of facts: as_of, source, rank, digest.
+
+-- ======== access ========
+
+-- name: billing_access :many
+-- in: member text
+-- out: id text, status text, created_at ts?, period_start ts?, period_end ts?, trial_start ts?, trial_end ts?, cancel_at ts?, cancel_at_period_end bool, ended_at ts?, collection_paused bool, anchor ts?, invoice_known bool, paid_through ts?, barred text?, first_failure ts?, gone_at ts?
+SELECT id, status, created_at, period_start, period_end, trial_start, trial_end, cancel_at,
+       cancel_at_period_end, ended_at, collection_paused, anchor, invoice_known, paid_through, barred,
+       first_failure, gone_at
+FROM subscription WHERE member = $member ORDER BY id;
+
+-- ======== events ========
+
+-- name: event_insert :opt
+-- in: id text, type text, object text?, api_version text?, created_at ts, received_at ts, status text, error text?, dict int, size int, payload blob
+-- out: id text
+INSERT INTO webhook_event (id, type, object, api_version, created_at, received_at, status, error, attempts,
+                           dict, size, payload)
+VALUES ($id, $type, $object, $api_version, $created_at, $received_at, $status, $error, 1, $dict, $size,
+        $payload)
+ON CONFLICT (id) DO NOTHING RETURNING id;
+
+-- name: event_mark :exec
+-- in: id text, status text, error text?
+UPDATE webhook_event SET status = $status, error = $error, attempts = attempts + 1 WHERE id = $id;
+
+-- name: event_status_set :exec
+-- in: id text, status text, error text?
+UPDATE webhook_event SET status = $status, error = $error WHERE id = $id;
+
+-- name: event_get :opt
+-- in: id text
+-- out: id text, type text, object text?, api_version text?, created_at ts, received_at ts, status text, error text?, attempts int, dict int, size int, payload blob
+SELECT id, type, object, api_version, created_at, received_at, status, error, attempts, dict, size, payload
+FROM webhook_event WHERE id = $id;
+
+-- name: event_list :many
+-- in: before_at ts, before_id text, n int
+-- out: id text, type text, object text?, created_at ts, received_at ts, status text, error text?, attempts int, size int
+SELECT id, type, object, created_at, received_at, status, error, attempts, size
+FROM webhook_event WHERE (received_at, id) < ($before_at, $before_id)
+ORDER BY received_at DESC, id DESC LIMIT $n;
+
+-- name: event_list_failed :many
+-- in: before_at ts, before_id text, n int
+-- out: id text, type text, object text?, created_at ts, received_at ts, status text, error text?, attempts int, size int
+SELECT id, type, object, created_at, received_at, status, error, attempts, size
+FROM webhook_event WHERE status = 'failed' AND (received_at, id) < ($before_at, $before_id)
+ORDER BY received_at DESC, id DESC LIMIT $n;
+
+-- name: event_list_object :many
+-- in: object text, n int
+-- out: id text, type text, object text?, created_at ts, received_at ts, status text, error text?, attempts int, size int
+SELECT id, type, object, created_at, received_at, status, error, attempts, size
+FROM webhook_event WHERE object = $object ORDER BY created_at DESC, id DESC LIMIT $n;
+
+-- name: event_walk :many
+-- in: after_at ts, after_id text, n int
+-- out: id text, type text, created_at ts, status text, dict int, size int, payload blob
+SELECT id, type, created_at, status, dict, size, payload
+FROM webhook_event WHERE (received_at, id) > ($after_at, $after_id)
+ORDER BY received_at, id LIMIT $n;
+
+-- name: event_walk_key :opt
+-- in: id text
+-- out: received_at ts
+SELECT received_at FROM webhook_event WHERE id = $id;
+
+-- name: event_count :one
+-- out: total int, failed int
+SELECT (SELECT COUNT(*) FROM webhook_event) AS total,
+       (SELECT COUNT(*) FROM webhook_event WHERE status = 'failed') AS failed;
+
+-- name: event_of_object :opt
+-- in: object text
+-- out: id text, type text, created_at ts, dict int, size int, payload blob
+SELECT id, type, created_at, dict, size, payload
+FROM webhook_event WHERE object = $object AND status = 'applied'
+ORDER BY created_at DESC, id DESC LIMIT 1;
+
+-- name: event_newest :one
+-- out: created_at ts?
+SELECT MAX(created_at) AS created_at FROM webhook_event;
+
+-- name: dict_get :opt
+-- in: id int
+-- out: dict blob
+SELECT dict FROM webhook_dict WHERE id = $id;
+
+-- name: dict_newest :opt
+-- out: id int, dict blob, created_at ts
+SELECT id, dict, created_at FROM webhook_dict ORDER BY id DESC LIMIT 1;
+
+-- name: dict_insert :exec
+-- in: id int, created_at ts, dict blob
+INSERT INTO webhook_dict (id, created_at, dict) VALUES ($id, $created_at, $dict) ON CONFLICT (id) DO NOTHING;
+
+-- name: event_sample :many
+-- in: n int
+-- out: dict int, size int, payload blob
+SELECT dict, size, payload FROM webhook_event ORDER BY received_at DESC, id DESC LIMIT $n;
+
+-- ======== customers and owners ========
+
+-- name: fact_customer_get :opt
+-- in: id text
+-- out: member text?, claim_rank int?, user_ref text?, payment_method text?, deleted bool, as_of ts, source int, rank int, digest int
+SELECT member, claim_rank, user_ref, payment_method, deleted, as_of, source, rank, digest
+FROM fact_customer WHERE id = $id;
+
+-- name: fact_customer_put :exec
+-- in: id text, user_ref text?, payment_method text?, deleted bool, as_of ts, source int, rank int, digest int
+INSERT INTO fact_customer (id, user_ref, payment_method, deleted, as_of, source, rank, digest)
+VALUES ($id, $user_ref, $payment_method, $deleted, $as_of, $source, $rank, $digest)
+ON CONFLICT (id) DO UPDATE SET user_ref = COALESCE(excluded.user_ref, fact_customer.user_ref),
+    payment_method = excluded.payment_method, deleted = excluded.deleted, as_of = excluded.as_of,
+    source = excluded.source, rank = excluded.rank, digest = excluded.digest;
+
+-- name: fact_customer_claim :exec
+-- in: id text, member text, claim_rank int
+INSERT INTO fact_customer (id, member, claim_rank, deleted, as_of, source, rank, digest)
+VALUES ($id, $member, $claim_rank, 0, 0, 0, -1, 0)
+ON CONFLICT (id) DO UPDATE SET member = excluded.member, claim_rank = excluded.claim_rank
+WHERE fact_customer.member IS NULL OR fact_customer.claim_rank > excluded.claim_rank
+   OR (fact_customer.claim_rank = excluded.claim_rank AND fact_customer.member > excluded.member);
+
+-- name: customer_unclaimed :many
+-- in: user_ref text
+-- out: id text
+SELECT id FROM fact_customer WHERE user_ref = $user_ref AND member IS NULL ORDER BY id;
+
+-- name: subscription_unclaimed :many
+-- in: user_ref text
+-- out: id text, customer text?
+SELECT id, customer FROM subscription WHERE user_ref = $user_ref AND member IS NULL ORDER BY id;
+
+-- name: customers_of_member :many
+-- in: member text
+-- out: id text, deleted bool, payment_method text?
+SELECT id, deleted, payment_method FROM fact_customer WHERE member = $member ORDER BY id;
+
+-- name: subscription_own :many
+-- in: customer text, member text
+-- out: id text
+UPDATE subscription SET member = $member
+WHERE customer = $customer AND (member IS NULL OR member <> $member) RETURNING id;
+
+-- name: subscription_own_one :exec
+-- in: id text, member text
+UPDATE subscription SET member = $member WHERE id = $id AND member IS NULL;
+
+-- name: invoice_own :many
+-- in: customer text, member text
+-- out: id text
+UPDATE fact_invoice SET member = $member
+WHERE customer = $customer AND (member IS NULL OR member <> $member) RETURNING id;
+
+-- name: payment_own :many
+-- in: customer text, member text
+-- out: id text
+UPDATE fact_payment SET member = $member
+WHERE customer = $customer AND (member IS NULL OR member <> $member) RETURNING id;
+
+-- name: session_own :many
+-- in: customer text, member text
+-- out: id text
+UPDATE fact_session SET member = $member
+WHERE customer = $customer AND (member IS NULL OR member <> $member) RETURNING id;
+
+-- ======== subscriptions ========
+
+-- name: subscription_get :opt
+-- in: id text
+-- out: id text, member text?, customer text?, status text, created_at ts?, period_start ts?, period_end ts?, trial_start ts?, trial_end ts?, cancel_at ts?, cancel_at_period_end bool, canceled_at ts?, ended_at ts?, collection_paused bool, anchor ts?, item text?, price text?, payment_method text?, user_ref text?, invoice_known bool, paid_through ts?, barred text?, first_failure ts?, clear_at ts?, gone_at ts?, as_of ts, source int, rank int, digest int
+SELECT id, member, customer, status, created_at, period_start, period_end, trial_start, trial_end, cancel_at,
+       cancel_at_period_end, canceled_at, ended_at, collection_paused, anchor, item, price, payment_method,
+       user_ref, invoice_known, paid_through, barred, first_failure, clear_at, gone_at, as_of, source, rank,
+       digest
+FROM subscription WHERE id = $id;
+
+-- name: subscription_list :many
+-- in: member text
+-- out: id text, customer text?, status text, created_at ts?, period_start ts?, period_end ts?, trial_end ts?, cancel_at ts?, cancel_at_period_end bool, canceled_at ts?, ended_at ts?, collection_paused bool, item text?, price text?, payment_method text?, gone_at ts?
+SELECT id, customer, status, created_at, period_start, period_end, trial_end, cancel_at, cancel_at_period_end,
+       canceled_at, ended_at, collection_paused, item, price, payment_method, gone_at
+FROM subscription WHERE member = $member ORDER BY created_at DESC, id DESC;
+
+-- name: subscription_put :exec
+-- in: id text, member text?, customer text?, status text, created_at ts?, period_start ts?, period_end ts?, trial_start ts?, trial_end ts?, cancel_at ts?, cancel_at_period_end bool, canceled_at ts?, ended_at ts?, collection_paused bool, anchor ts?, item text?, price text?, payment_method text?, user_ref text?, as_of ts, source int, rank int, digest int
+INSERT INTO subscription (id, member, customer, status, created_at, period_start, period_end, trial_start,
+    trial_end, cancel_at, cancel_at_period_end, canceled_at, ended_at, collection_paused, anchor, item, price,
+    payment_method, user_ref, invoice_known, as_of, source, rank, digest)
+VALUES ($id, $member, $customer, $status, $created_at, $period_start, $period_end, $trial_start, $trial_end,
+    $cancel_at, $cancel_at_period_end, $canceled_at, $ended_at, $collection_paused, $anchor, $item, $price,
+    $payment_method, $user_ref, 0, $as_of, $source, $rank, $digest)
+ON CONFLICT (id) DO UPDATE SET member = COALESCE(excluded.member, subscription.member),
+    customer = COALESCE(excluded.customer, subscription.customer), status = excluded.status,
+    created_at = excluded.created_at, period_start = excluded.period_start, period_end = excluded.period_end,
+    trial_start = excluded.trial_start, trial_end = excluded.trial_end, cancel_at = excluded.cancel_at,
+    cancel_at_period_end = excluded.cancel_at_period_end, canceled_at = excluded.canceled_at,
+    ended_at = excluded.ended_at, collection_paused = excluded.collection_paused, anchor = excluded.anchor,
+    item = excluded.item, price = excluded.price, payment_method = excluded.payment_method,
+    user_ref = COALESCE(excluded.user_ref, subscription.user_ref), as_of = excluded.as_of,
+    source = excluded.source, rank = excluded.rank, digest = excluded.digest;
+
+-- name: subscription_clear :exec
+-- in: id text, at ts
+UPDATE subscription SET clear_at = $at WHERE id = $id AND (clear_at IS NULL OR clear_at < $at);
+
+-- name: past_due_seen :exec
+-- in: subscription text, at ts
+INSERT INTO subscription_past_due (subscription, seen_at) VALUES ($subscription, $at)
+ON CONFLICT (subscription, seen_at) DO NOTHING;
+
+-- name: past_due_since :one
+-- in: subscription text, clear_at ts
+-- out: at ts?
+SELECT MIN(seen_at) AS at FROM subscription_past_due WHERE subscription = $subscription AND seen_at >= $clear_at;
+
+-- name: subscription_derive :exec
+-- in: id text, invoice_known bool, paid_through ts?, barred text?, first_failure ts?, gone_at ts?
+UPDATE subscription SET invoice_known = $invoice_known, paid_through = $paid_through, barred = $barred,
+    first_failure = $first_failure, gone_at = $gone_at
+WHERE id = $id;
+
+-- name: subscriptions_of_customer :many
+-- in: customer text
+-- out: id text
+SELECT id FROM subscription WHERE customer = $customer ORDER BY id;
+
+-- name: subscription_active_count :one
+-- in: member text
+-- out: n int
+SELECT COUNT(*) AS n FROM subscription
+WHERE member = $member AND status IN ('trialing', 'active', 'past_due') AND gone_at IS NULL;
+
+-- ======== invoices ========
+
+-- name: invoice_get :opt
+-- in: id text
+-- out: id text, subscription text?, customer text?, member text?, status text, billing_reason text?, amount_due int, amount_paid int, currency text?, period_start ts?, period_end ts?, attempt_count int, created_at ts?, paid_at ts?, next_attempt_at ts?, hosted_url text?, first_failed ts?, refunded int, cover int, as_of ts, source int, rank int, digest int
+SELECT id, subscription, customer, member, status, billing_reason, amount_due, amount_paid, currency,
+       period_start, period_end, attempt_count, created_at, paid_at, next_attempt_at, hosted_url,
+       first_failed, refunded, cover, as_of, source, rank, digest
+FROM fact_invoice WHERE id = $id;
+
+-- name: invoice_put :exec
+-- in: id text, subscription text?, customer text?, member text?, status text, billing_reason text?, amount_due int, amount_paid int, currency text?, period_start ts?, period_end ts?, attempt_count int, created_at ts?, paid_at ts?, next_attempt_at ts?, hosted_url text?, as_of ts, source int, rank int, digest int
+INSERT INTO fact_invoice (id, subscription, customer, member, status, billing_reason, amount_due, amount_paid,
+    currency, period_start, period_end, attempt_count, created_at, paid_at, next_attempt_at, hosted_url,
+    refunded, cover, as_of, source, rank, digest)
+VALUES ($id, $subscription, $customer, $member, $status, $billing_reason, $amount_due, $amount_paid, $currency,
+    $period_start, $period_end, $attempt_count, $created_at, $paid_at, $next_attempt_at, $hosted_url, 0, 0,
+    $as_of, $source, $rank, $digest)
+ON CONFLICT (id) DO UPDATE SET subscription = COALESCE(excluded.subscription, fact_invoice.subscription),
+    customer = COALESCE(excluded.customer, fact_invoice.customer),
+    member = COALESCE(excluded.member, fact_invoice.member), status = excluded.status,
+    billing_reason = excluded.billing_reason, amount_due = excluded.amount_due,
+    amount_paid = excluded.amount_paid, currency = excluded.currency, period_start = excluded.period_start,
+    period_end = excluded.period_end, attempt_count = excluded.attempt_count,
+    created_at = excluded.created_at, paid_at = excluded.paid_at, next_attempt_at = excluded.next_attempt_at,
+    hosted_url = excluded.hosted_url, as_of = excluded.as_of, source = excluded.source, rank = excluded.rank,
+    digest = excluded.digest;
+
+-- name: invoice_failed :exec
+-- in: id text, at ts
+UPDATE fact_invoice SET first_failed = $at WHERE id = $id AND (first_failed IS NULL OR first_failed > $at);
+
+-- name: invoice_derive :exec
+-- in: id text, refunded int, cover int
+UPDATE fact_invoice SET refunded = $refunded, cover = $cover
+WHERE id = $id AND (refunded <> $refunded OR cover <> $cover);
+
+-- name: invoices_of_subscription :many
+-- in: subscription text
+-- out: id text, status text, period_start ts?, period_end ts?, cover int, first_failed ts?
+SELECT id, status, period_start, period_end, cover, first_failed
+FROM fact_invoice WHERE subscription = $subscription ORDER BY period_end, id;
+
+-- name: invoice_list :many
+-- in: member text
+-- out: id text, subscription text?, status text, billing_reason text?, amount_due int, amount_paid int, currency text?, period_start ts?, period_end ts?, created_at ts?, paid_at ts?, hosted_url text?, refunded int, cover int
+SELECT id, subscription, status, billing_reason, amount_due, amount_paid, currency, period_start, period_end,
+       created_at, paid_at, hosted_url, refunded, cover
+FROM fact_invoice WHERE member = $member ORDER BY created_at DESC, id DESC;
+
+-- name: invoice_open :opt
+-- in: subscription text
+-- out: id text, hosted_url text?
+SELECT id, hosted_url FROM fact_invoice WHERE subscription = $subscription AND status = 'open'
+ORDER BY period_end DESC, id DESC LIMIT 1;
+
+-- name: link_put :exec
+-- in: payment text, invoice text
+INSERT INTO payment_link (payment, invoice) VALUES ($payment, $invoice) ON CONFLICT (payment, invoice) DO NOTHING;
+
+-- name: invoices_of_payment :many
+-- in: payment text
+-- out: invoice text
+SELECT invoice FROM payment_link WHERE payment = $payment ORDER BY invoice;
+
+-- name: payments_of_invoice :many
+-- in: invoice text
+-- out: payment text
+SELECT payment FROM payment_link WHERE invoice = $invoice ORDER BY payment;
+
+-- ======== payments, charges, refunds, disputes ========
+
+-- name: payment_get :opt
+-- in: id text
+-- out: customer text?, member text?, status text, amount int, received int, currency text?, failed bool, created_at ts?, paid_at ts?, as_of ts, source int, rank int, digest int
+SELECT customer, member, status, amount, received, currency, failed, created_at, paid_at, as_of, source, rank,
+       digest
+FROM fact_payment WHERE id = $id;
+
+-- name: payment_put :exec
+-- in: id text, customer text?, member text?, status text, amount int, received int, currency text?, failed bool, created_at ts?, as_of ts, source int, rank int, digest int
+INSERT INTO fact_payment (id, customer, member, status, amount, received, currency, failed, created_at, as_of,
+    source, rank, digest)
+VALUES ($id, $customer, $member, $status, $amount, $received, $currency, $failed, $created_at, $as_of, $source,
+    $rank, $digest)
+ON CONFLICT (id) DO UPDATE SET customer = COALESCE(excluded.customer, fact_payment.customer),
+    member = COALESCE(excluded.member, fact_payment.member), status = excluded.status,
+    amount = excluded.amount, received = excluded.received, currency = excluded.currency,
+    failed = excluded.failed, created_at = excluded.created_at, as_of = excluded.as_of,
+    source = excluded.source, rank = excluded.rank, digest = excluded.digest;
+
+-- name: payment_paid :exec
+-- in: id text, at ts
+UPDATE fact_payment SET paid_at = $at WHERE id = $id AND (paid_at IS NULL OR paid_at > $at);
+
+-- name: payment_own_one :exec
+-- in: id text, member text
+UPDATE fact_payment SET member = $member WHERE id = $id AND member IS NULL;
+
+-- name: payment_money :one
+-- in: payment text
+-- out: counting int, succeeded int, failed int, by_charge int, dispute_open int, dispute_lost int, dispute_inquiry int
+SELECT CAST(COALESCE((SELECT SUM(amount) FROM fact_refund
+                      WHERE payment = $payment AND status IN ('pending', 'succeeded')), 0) AS bigint) AS counting,
+       CAST(COALESCE((SELECT SUM(amount) FROM fact_refund
+                      WHERE payment = $payment AND status = 'succeeded'), 0) AS bigint) AS succeeded,
+       CAST(COALESCE((SELECT SUM(amount) FROM fact_refund
+                      WHERE payment = $payment AND status IN ('failed', 'canceled')), 0) AS bigint) AS failed,
+       CAST(COALESCE((SELECT SUM(refunded) FROM fact_charge WHERE payment = $payment), 0) AS bigint) AS by_charge,
+       (SELECT COUNT(*) FROM fact_dispute
+        WHERE payment = $payment AND status IN ('needs_response', 'under_review')) AS dispute_open,
+       (SELECT COUNT(*) FROM fact_dispute WHERE payment = $payment AND status = 'lost') AS dispute_lost,
+       (SELECT COUNT(*) FROM fact_dispute
+        WHERE payment = $payment AND status IN ('warning_needs_response', 'warning_under_review')) AS dispute_inquiry;
+
+-- name: charge_get :opt
+-- in: id text
+-- out: payment text?, status text, refunded int, as_of ts, source int, rank int, digest int
+SELECT payment, status, refunded, as_of, source, rank, digest FROM fact_charge WHERE id = $id;
+
+-- name: charge_put :exec
+-- in: id text, payment text?, customer text?, status text, amount int, currency text?, created_at ts?, as_of ts, source int, rank int, digest int
+INSERT INTO fact_charge (id, payment, customer, status, amount, refunded, currency, created_at, as_of, source,
+    rank, digest)
+VALUES ($id, $payment, $customer, $status, $amount, 0, $currency, $created_at, $as_of, $source, $rank, $digest)
+ON CONFLICT (id) DO UPDATE SET payment = COALESCE(excluded.payment, fact_charge.payment),
+    customer = COALESCE(excluded.customer, fact_charge.customer), status = excluded.status,
+    amount = excluded.amount, currency = excluded.currency, created_at = excluded.created_at,
+    as_of = excluded.as_of, source = excluded.source, rank = excluded.rank, digest = excluded.digest;
+
+-- name: charge_refunded :exec
+-- in: id text, refunded int
+UPDATE fact_charge SET refunded = $refunded WHERE id = $id AND refunded < $refunded;
+
+-- name: refund_get :opt
+-- in: id text
+-- out: charge text?, payment text?, status text, amount int, currency text?, as_of ts, source int, rank int, digest int
+SELECT charge, payment, status, amount, currency, as_of, source, rank, digest FROM fact_refund WHERE id = $id;
+
+-- name: refund_put :exec
+-- in: id text, charge text?, payment text?, status text, amount int, currency text?, created_at ts?, as_of ts, source int, rank int, digest int
+INSERT INTO fact_refund (id, charge, payment, status, amount, currency, created_at, as_of, source, rank, digest)
+VALUES ($id, $charge, $payment, $status, $amount, $currency, $created_at, $as_of, $source, $rank, $digest)
+ON CONFLICT (id) DO UPDATE SET charge = COALESCE(excluded.charge, fact_refund.charge),
+    payment = COALESCE(excluded.payment, fact_refund.payment), status = excluded.status,
+    amount = excluded.amount, currency = excluded.currency, created_at = excluded.created_at,
+    as_of = excluded.as_of, source = excluded.source, rank = excluded.rank, digest = excluded.digest;
+
+-- name: refund_link :many
+-- in: charge text, payment text
+-- out: id text
+UPDATE fact_refund SET payment = $payment WHERE charge = $charge AND payment IS NULL RETURNING id;
+
+-- name: refunds_of_payment :many
+-- in: payment text
+-- out: id text, status text, amount int, created_at ts?
+SELECT id, status, amount, created_at FROM fact_refund WHERE payment = $payment ORDER BY created_at, id;
+
+-- name: dispute_get :opt
+-- in: id text
+-- out: charge text?, payment text?, status text, reason text?, amount int, currency text?, as_of ts, source int, rank int, digest int
+SELECT charge, payment, status, reason, amount, currency, as_of, source, rank, digest
+FROM fact_dispute WHERE id = $id;
+
+-- name: dispute_put :exec
+-- in: id text, charge text?, payment text?, status text, reason text?, amount int, currency text?, created_at ts?, as_of ts, source int, rank int, digest int
+INSERT INTO fact_dispute (id, charge, payment, status, reason, amount, currency, created_at, as_of, source,
+    rank, digest)
+VALUES ($id, $charge, $payment, $status, $reason, $amount, $currency, $created_at, $as_of, $source, $rank,
+    $digest)
+ON CONFLICT (id) DO UPDATE SET charge = COALESCE(excluded.charge, fact_dispute.charge),
+    payment = COALESCE(excluded.payment, fact_dispute.payment), status = excluded.status,
+    reason = excluded.reason, amount = excluded.amount, currency = excluded.currency,
+    created_at = excluded.created_at, as_of = excluded.as_of, source = excluded.source, rank = excluded.rank,
+    digest = excluded.digest;
+
+-- name: dispute_link :many
+-- in: charge text, payment text
+-- out: id text
+UPDATE fact_dispute SET payment = $payment WHERE charge = $charge AND payment IS NULL RETURNING id;
+
+-- name: disputes_of_payment :many
+-- in: payment text
+-- out: id text, status text, amount int, created_at ts?
+SELECT id, status, amount, created_at FROM fact_dispute WHERE payment = $payment ORDER BY created_at, id;
+
+-- ======== sessions, invoice payments, payment methods ========
+
+-- name: session_get :opt
+-- in: id text
+-- out: mode text?, status text?, payment_status text?, customer text?, member text?, subscription text?, payment text?, amount_total int, currency text?, email text?, purchase_id text?, item_id text?, user_ref text?, expires_at ts?, async_failed bool, as_of ts, source int, rank int, digest int
+SELECT mode, status, payment_status, customer, member, subscription, payment, amount_total, currency, email,
+       purchase_id, item_id, user_ref, expires_at, async_failed, as_of, source, rank, digest
+FROM fact_session WHERE id = $id;
+
+-- name: session_put :exec
+-- in: id text, mode text?, status text?, payment_status text?, customer text?, member text?, subscription text?, payment text?, amount_total int, currency text?, email text?, purchase_id text?, item_id text?, user_ref text?, expires_at ts?, created_at ts?, as_of ts, source int, rank int, digest int
+INSERT INTO fact_session (id, mode, status, payment_status, customer, member, subscription, payment,
+    amount_total, currency, email, purchase_id, item_id, user_ref, expires_at, created_at, async_failed, as_of,
+    source, rank, digest)
+VALUES ($id, $mode, $status, $payment_status, $customer, $member, $subscription, $payment, $amount_total,
+    $currency, $email, $purchase_id, $item_id, $user_ref, $expires_at, $created_at, 0, $as_of, $source, $rank,
+    $digest)
+ON CONFLICT (id) DO UPDATE SET mode = excluded.mode, status = excluded.status,
+    payment_status = excluded.payment_status, customer = COALESCE(excluded.customer, fact_session.customer),
+    member = COALESCE(excluded.member, fact_session.member),
+    subscription = COALESCE(excluded.subscription, fact_session.subscription),
+    payment = COALESCE(excluded.payment, fact_session.payment), amount_total = excluded.amount_total,
+    currency = excluded.currency, email = COALESCE(excluded.email, fact_session.email),
+    purchase_id = COALESCE(excluded.purchase_id, fact_session.purchase_id),
+    item_id = COALESCE(excluded.item_id, fact_session.item_id),
+    user_ref = COALESCE(excluded.user_ref, fact_session.user_ref), expires_at = excluded.expires_at,
+    created_at = excluded.created_at, as_of = excluded.as_of, source = excluded.source, rank = excluded.rank,
+    digest = excluded.digest;
+
+-- name: session_async_failed :exec
+-- in: id text
+UPDATE fact_session SET async_failed = 1 WHERE id = $id AND async_failed = 0;
+
+-- name: session_of_payment :opt
+-- in: payment text
+-- out: id text, member text?, mode text?
+SELECT id, member, mode FROM fact_session WHERE payment = $payment ORDER BY id LIMIT 1;
+
+-- name: invoice_payment_get :opt
+-- in: id text
+-- out: invoice text?, payment text?, status text, as_of ts, source int, rank int, digest int
+SELECT invoice, payment, status, as_of, source, rank, digest FROM fact_invoice_payment WHERE id = $id;
+
+-- name: invoice_payment_put :exec
+-- in: id text, invoice text?, payment text?, status text, amount_paid int, as_of ts, source int, rank int, digest int
+INSERT INTO fact_invoice_payment (id, invoice, payment, status, amount_paid, as_of, source, rank, digest)
+VALUES ($id, $invoice, $payment, $status, $amount_paid, $as_of, $source, $rank, $digest)
+ON CONFLICT (id) DO UPDATE SET invoice = COALESCE(excluded.invoice, fact_invoice_payment.invoice),
+    payment = COALESCE(excluded.payment, fact_invoice_payment.payment), status = excluded.status,
+    amount_paid = excluded.amount_paid, as_of = excluded.as_of, source = excluded.source,
+    rank = excluded.rank, digest = excluded.digest;
+
+-- name: payment_method_get :opt
+-- in: id text
+-- out: customer text?, kind text?, brand text?, last4 text?, exp_month int, exp_year int, as_of ts, source int, rank int, digest int
+SELECT customer, kind, brand, last4, COALESCE(exp_month, 0) AS exp_month, COALESCE(exp_year, 0) AS exp_year,
+       as_of, source, rank, digest
+FROM fact_payment_method WHERE id = $id;
+
+-- name: payment_method_put :exec
+-- in: id text, customer text?, kind text?, brand text?, last4 text?, exp_month int, exp_year int, as_of ts, source int, rank int, digest int
+INSERT INTO fact_payment_method (id, customer, kind, brand, last4, exp_month, exp_year, as_of, source, rank,
+    digest)
+VALUES ($id, $customer, $kind, $brand, $last4, $exp_month, $exp_year, $as_of, $source, $rank, $digest)
+ON CONFLICT (id) DO UPDATE SET customer = excluded.customer, kind = excluded.kind, brand = excluded.brand,
+    last4 = excluded.last4, exp_month = excluded.exp_month, exp_year = excluded.exp_year,
+    as_of = excluded.as_of, source = excluded.source, rank = excluded.rank, digest = excluded.digest;
+
+-- name: payment_methods_of_customer :many
+-- in: customer text
+-- out: id text, kind text?, brand text?, last4 text?, exp_month int, exp_year int
+SELECT id, kind, brand, last4, COALESCE(exp_month, 0) AS exp_month, COALESCE(exp_year, 0) AS exp_year
+FROM fact_payment_method WHERE customer = $customer ORDER BY id;
+
+-- ======== flags, cursor, drift ========
+
+-- name: flag_put :exec
+-- in: kind text, ref text, detail text?, now ts
+INSERT INTO billing_flag (kind, ref, detail, created_at) VALUES ($kind, $ref, $detail, $now)
+ON CONFLICT (kind, ref) DO NOTHING;
+
+-- name: flag_del :exec
+-- in: kind text, ref text
+DELETE FROM billing_flag WHERE kind = $kind AND ref = $ref;
+
+-- name: flag_list :many
+-- in: n int
+-- out: kind text, ref text, detail text?, created_at ts
+SELECT kind, ref, detail, created_at FROM billing_flag ORDER BY created_at DESC, kind, ref LIMIT $n;
+
+-- name: cursor_get :opt
+-- in: name text
+-- out: created_at ts, event text
+SELECT created_at, event FROM billing_cursor WHERE name = $name;
+
+-- name: cursor_put :exec
+-- in: name text, created_at ts, event text
+INSERT INTO billing_cursor (name, created_at, event) VALUES ($name, $created_at, $event)
+ON CONFLICT (name) DO UPDATE SET created_at = excluded.created_at, event = excluded.event;
+
+-- name: drift_put :exec
+-- in: object text, field text, ours text?, theirs text?, now ts
+INSERT INTO billing_drift (object, field, ours, theirs, found_at) VALUES ($object, $field, $ours, $theirs, $now)
+ON CONFLICT (object, field) DO UPDATE SET ours = excluded.ours, theirs = excluded.theirs,
+    found_at = excluded.found_at;
+
+-- name: drift_del :exec
+-- in: object text
+DELETE FROM billing_drift WHERE object = $object;
+
+-- name: drift_list :many
+-- out: object text, field text, ours text?, theirs text?, found_at ts
+SELECT object, field, ours, theirs, found_at FROM billing_drift ORDER BY object, field;
+
+-- ======== the whole state, for comparing two runs ========
+
+-- name: state_subscriptions :many
+-- out: id text, member text?, customer text?, status text, period_start ts?, period_end ts?, trial_end ts?, cancel_at ts?, cancel_at_period_end bool, ended_at ts?, collection_paused bool, anchor ts?, price text?, invoice_known bool, paid_through ts?, barred text?, first_failure ts?, gone_at ts?
+SELECT id, member, customer, status, period_start, period_end, trial_end, cancel_at, cancel_at_period_end,
+       ended_at, collection_paused, anchor, price, invoice_known, paid_through, barred, first_failure, gone_at
+FROM subscription ORDER BY id;
+
+-- name: state_invoices :many
+-- out: id text, member text?, subscription text?, status text, billing_reason text?, amount_due int, amount_paid int, currency text?, period_start ts?, period_end ts?, attempt_count int, first_failed ts?, refunded int, cover int
+SELECT id, member, subscription, status, billing_reason, amount_due, amount_paid, currency, period_start,
+       period_end, attempt_count, first_failed, refunded, cover
+FROM fact_invoice ORDER BY id;
+
+-- name: state_payments :many
+-- out: id text, member text?, status text, amount int, received int, currency text?, paid_at ts?
+SELECT id, member, status, amount, received, currency, paid_at FROM fact_payment ORDER BY id;
+
+-- name: state_links :many
+-- out: payment text, invoice text
+SELECT payment, invoice FROM payment_link ORDER BY payment, invoice;
+
+-- name: state_refunds :many
+-- out: id text, payment text?, charge text?, status text, amount int
+SELECT id, payment, charge, status, amount FROM fact_refund ORDER BY id;
+
+-- name: state_charges :many
+-- out: id text, payment text?, status text, amount int, refunded int
+SELECT id, payment, status, amount, refunded FROM fact_charge ORDER BY id;
+
+-- name: state_disputes :many
+-- out: id text, payment text?, charge text?, status text, amount int
+SELECT id, payment, charge, status, amount FROM fact_dispute ORDER BY id;
+
+-- name: state_sessions :many
+-- out: id text, member text?, mode text?, status text?, payment_status text?, subscription text?, payment text?, amount_total int, async_failed bool
+SELECT id, member, mode, status, payment_status, subscription, payment, amount_total, async_failed
+FROM fact_session ORDER BY id;
+
+-- name: state_customers :many
+-- out: id text, member text?, deleted bool, payment_method text?
+SELECT id, member, deleted, payment_method FROM fact_customer ORDER BY id;
+
+-- name: state_methods :many
+-- out: id text, customer text?, brand text?, last4 text?, exp_month int, exp_year int
+SELECT id, customer, brand, last4, COALESCE(exp_month, 0) AS exp_month, COALESCE(exp_year, 0) AS exp_year
+FROM fact_payment_method ORDER BY id;
+
+-- name: state_flags :many
+-- out: kind text, ref text
+SELECT kind, ref FROM billing_flag ORDER BY kind, ref;
