@@ -113,7 +113,7 @@ FROM fact_customer WHERE id = $id;
 -- in: id text, user_ref text?, payment_method text?, deleted bool, as_of ts, source int, rank int, digest int
 INSERT INTO fact_customer (id, user_ref, payment_method, deleted, as_of, source, rank, digest)
 VALUES ($id, $user_ref, $payment_method, $deleted, $as_of, $source, $rank, $digest)
-ON CONFLICT (id) DO UPDATE SET user_ref = COALESCE(excluded.user_ref, fact_customer.user_ref),
+ON CONFLICT (id) DO UPDATE SET user_ref = excluded.user_ref,
     payment_method = excluded.payment_method, deleted = excluded.deleted, as_of = excluded.as_of,
     source = excluded.source, rank = excluded.rank, digest = excluded.digest;
 
@@ -195,13 +195,13 @@ VALUES ($id, $member, $customer, $status, $created_at, $period_start, $period_en
     $cancel_at, $cancel_at_period_end, $canceled_at, $ended_at, $collection_paused, $anchor, $item, $price,
     $payment_method, $user_ref, 0, $as_of, $source, $rank, $digest)
 ON CONFLICT (id) DO UPDATE SET member = COALESCE(excluded.member, subscription.member),
-    customer = COALESCE(excluded.customer, subscription.customer), status = excluded.status,
+    customer = excluded.customer, status = excluded.status,
     created_at = excluded.created_at, period_start = excluded.period_start, period_end = excluded.period_end,
     trial_start = excluded.trial_start, trial_end = excluded.trial_end, cancel_at = excluded.cancel_at,
     cancel_at_period_end = excluded.cancel_at_period_end, canceled_at = excluded.canceled_at,
     ended_at = excluded.ended_at, collection_paused = excluded.collection_paused, anchor = excluded.anchor,
     item = excluded.item, price = excluded.price, payment_method = excluded.payment_method,
-    user_ref = COALESCE(excluded.user_ref, subscription.user_ref), as_of = excluded.as_of,
+    user_ref = excluded.user_ref, as_of = excluded.as_of,
     source = excluded.source, rank = excluded.rank, digest = excluded.digest;
 
 -- name: subscription_clear :exec
@@ -253,8 +253,8 @@ INSERT INTO fact_invoice (id, subscription, customer, member, status, billing_re
 VALUES ($id, $subscription, $customer, $member, $status, $billing_reason, $amount_due, $amount_paid, $currency,
     $period_start, $period_end, $attempt_count, $created_at, $paid_at, $next_attempt_at, $hosted_url, 0, 0,
     $as_of, $source, $rank, $digest)
-ON CONFLICT (id) DO UPDATE SET subscription = COALESCE(excluded.subscription, fact_invoice.subscription),
-    customer = COALESCE(excluded.customer, fact_invoice.customer),
+ON CONFLICT (id) DO UPDATE SET subscription = excluded.subscription,
+    customer = excluded.customer,
     member = COALESCE(excluded.member, fact_invoice.member), status = excluded.status,
     billing_reason = excluded.billing_reason, amount_due = excluded.amount_due,
     amount_paid = excluded.amount_paid, currency = excluded.currency, period_start = excluded.period_start,
@@ -320,7 +320,7 @@ INSERT INTO fact_payment (id, customer, member, status, amount, received, curren
     source, rank, digest)
 VALUES ($id, $customer, $member, $status, $amount, $received, $currency, $failed, $created_at, $as_of, $source,
     $rank, $digest)
-ON CONFLICT (id) DO UPDATE SET customer = COALESCE(excluded.customer, fact_payment.customer),
+ON CONFLICT (id) DO UPDATE SET customer = excluded.customer,
     member = COALESCE(excluded.member, fact_payment.member), status = excluded.status,
     amount = excluded.amount, received = excluded.received, currency = excluded.currency,
     failed = excluded.failed, created_at = excluded.created_at, as_of = excluded.as_of,
@@ -360,8 +360,8 @@ SELECT payment, status, refunded, as_of, source, rank, digest FROM fact_charge W
 INSERT INTO fact_charge (id, payment, customer, status, amount, refunded, currency, created_at, as_of, source,
     rank, digest)
 VALUES ($id, $payment, $customer, $status, $amount, 0, $currency, $created_at, $as_of, $source, $rank, $digest)
-ON CONFLICT (id) DO UPDATE SET payment = COALESCE(excluded.payment, fact_charge.payment),
-    customer = COALESCE(excluded.customer, fact_charge.customer), status = excluded.status,
+ON CONFLICT (id) DO UPDATE SET payment = excluded.payment,
+    customer = excluded.customer, status = excluded.status,
     amount = excluded.amount, currency = excluded.currency, created_at = excluded.created_at,
     as_of = excluded.as_of, source = excluded.source, rank = excluded.rank, digest = excluded.digest;
 
@@ -378,8 +378,8 @@ SELECT charge, payment, status, amount, currency, as_of, source, rank, digest FR
 -- in: id text, charge text?, payment text?, status text, amount int, currency text?, created_at ts?, as_of ts, source int, rank int, digest int
 INSERT INTO fact_refund (id, charge, payment, status, amount, currency, created_at, as_of, source, rank, digest)
 VALUES ($id, $charge, $payment, $status, $amount, $currency, $created_at, $as_of, $source, $rank, $digest)
-ON CONFLICT (id) DO UPDATE SET charge = COALESCE(excluded.charge, fact_refund.charge),
-    payment = COALESCE(excluded.payment, fact_refund.payment), status = excluded.status,
+ON CONFLICT (id) DO UPDATE SET charge = excluded.charge,
+    payment = excluded.payment, status = excluded.status,
     amount = excluded.amount, currency = excluded.currency, created_at = excluded.created_at,
     as_of = excluded.as_of, source = excluded.source, rank = excluded.rank, digest = excluded.digest;
 
@@ -405,8 +405,8 @@ INSERT INTO fact_dispute (id, charge, payment, status, reason, amount, currency,
     rank, digest)
 VALUES ($id, $charge, $payment, $status, $reason, $amount, $currency, $created_at, $as_of, $source, $rank,
     $digest)
-ON CONFLICT (id) DO UPDATE SET charge = COALESCE(excluded.charge, fact_dispute.charge),
-    payment = COALESCE(excluded.payment, fact_dispute.payment), status = excluded.status,
+ON CONFLICT (id) DO UPDATE SET charge = excluded.charge,
+    payment = excluded.payment, status = excluded.status,
     reason = excluded.reason, amount = excluded.amount, currency = excluded.currency,
     created_at = excluded.created_at, as_of = excluded.as_of, source = excluded.source, rank = excluded.rank,
     digest = excluded.digest;
@@ -439,14 +439,14 @@ VALUES ($id, $mode, $status, $payment_status, $customer, $member, $subscription,
     $currency, $email, $purchase_id, $item_id, $user_ref, $expires_at, $created_at, 0, $as_of, $source, $rank,
     $digest)
 ON CONFLICT (id) DO UPDATE SET mode = excluded.mode, status = excluded.status,
-    payment_status = excluded.payment_status, customer = COALESCE(excluded.customer, fact_session.customer),
+    payment_status = excluded.payment_status, customer = excluded.customer,
     member = COALESCE(excluded.member, fact_session.member),
-    subscription = COALESCE(excluded.subscription, fact_session.subscription),
-    payment = COALESCE(excluded.payment, fact_session.payment), amount_total = excluded.amount_total,
-    currency = excluded.currency, email = COALESCE(excluded.email, fact_session.email),
-    purchase_id = COALESCE(excluded.purchase_id, fact_session.purchase_id),
-    item_id = COALESCE(excluded.item_id, fact_session.item_id),
-    user_ref = COALESCE(excluded.user_ref, fact_session.user_ref), expires_at = excluded.expires_at,
+    subscription = excluded.subscription,
+    payment = excluded.payment, amount_total = excluded.amount_total,
+    currency = excluded.currency, email = excluded.email,
+    purchase_id = excluded.purchase_id,
+    item_id = excluded.item_id,
+    user_ref = excluded.user_ref, expires_at = excluded.expires_at,
     created_at = excluded.created_at, as_of = excluded.as_of, source = excluded.source, rank = excluded.rank,
     digest = excluded.digest;
 
@@ -468,8 +468,8 @@ SELECT invoice, payment, status, as_of, source, rank, digest FROM fact_invoice_p
 -- in: id text, invoice text?, payment text?, status text, amount_paid int, as_of ts, source int, rank int, digest int
 INSERT INTO fact_invoice_payment (id, invoice, payment, status, amount_paid, as_of, source, rank, digest)
 VALUES ($id, $invoice, $payment, $status, $amount_paid, $as_of, $source, $rank, $digest)
-ON CONFLICT (id) DO UPDATE SET invoice = COALESCE(excluded.invoice, fact_invoice_payment.invoice),
-    payment = COALESCE(excluded.payment, fact_invoice_payment.payment), status = excluded.status,
+ON CONFLICT (id) DO UPDATE SET invoice = excluded.invoice,
+    payment = excluded.payment, status = excluded.status,
     amount_paid = excluded.amount_paid, as_of = excluded.as_of, source = excluded.source,
     rank = excluded.rank, digest = excluded.digest;
 

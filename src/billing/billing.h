@@ -38,8 +38,10 @@ struct fact_change {
     sv object;         /* Stripe's id */
     sv event, type;    /* event id and type that brought it; SV_NULL for a refetch or sync */
     ts as_of;          /* the fact's own time (event.created or Date) */
-    const json *value; /* data.object as it came */
+    const json *value; /* data.object as it came; NULL when a link became known and no event is kept */
     user_id member;    /* resolved owner or "" */
+    sv payment;        /* charge, refund, dispute, session, invoice payment: the payment intent (or the
+                          charge, if it has none) that it is about, as far as known; else SV_NULL */
     ts now;
 };
 typedef err (*billing_fact_fn)(struct db_tx *tx, struct arena *mem, struct app *app,
@@ -79,10 +81,23 @@ err billing_apply_object(struct db_tx *tx, struct arena *mem, struct app *app, c
 /* Queues a refetch of an object ("sub_…", "in_…", "pi_…", "cs_…", "re_…", "du_…"). */
 err billing_refetch_put(struct db_tx *tx, struct arena *mem, sv object, ts run_at, ts now) MUST_USE;
 
+/* Makes the customer the member's, above all claims of metadata (customers that we made). */
+err billing_customer_link(struct db_tx *tx, struct arena *mem, struct app *app, sv customer,
+                          const user_id *member, ts now) MUST_USE;
+/* A new or imported account takes the facts that already name it (metadata.userId = its id or legacy_id).
+ * SPEC §9. */
+err billing_adopt(struct db_tx *tx, struct arena *mem, struct app *app, const user_id *member,
+                  sv legacy_id, ts now) MUST_USE;
+
 /* Words for the admin: flags ("second_active_subscription", "amount_mismatch", "late_payment").
  * Unique by (kind, ref). */
 err billing_flag_put(struct db_tx *tx, struct arena *mem, const char *kind, sv ref, sv detail,
                      ts now) MUST_USE;
+
+/* -------- the whole state, without ids and times of arrival (`mybeing dev state`) -------- */
+/* Members: "subscriptions", "invoices", "payments" … into the open object of w. Objects are named by what
+ * Stripe calls them, so that two runs over the same events can be compared. */
+err billing_state_write(struct db_tx *tx, struct arena *mem, struct jw *w) MUST_USE;
 
 /* -------- customers and operations (actions at Stripe) -------- */
 /* The member's Stripe customer: from the table, else made at Stripe (metadata[userId]) and stored.
