@@ -17,6 +17,11 @@ struct settings;
 err billing_access_get(struct db_tx *tx, struct arena *mem, const struct settings *set,
                        const user_id *member, ts now, struct access *out) MUST_USE;
 
+/* What access_best decides from, for explaining; *n = 0 for members without subscription. */
+err billing_facts_get(struct db_tx *tx, struct arena *mem, const user_id *member, ts now,
+                      struct sub_facts **out, size_t *n) MUST_USE;
+struct grace billing_grace(const struct settings *set);
+
 /* -------- facts for others (purchase/, notice/, admin/) -------- */
 enum fact_kind {
     FACT_SUBSCRIPTION,
@@ -32,7 +37,9 @@ enum fact_kind {
     FACT_KINDS
 };
 
-/* A change of a fact, told in the transaction that stored it. */
+/* A change of a fact, told in the transaction that stored it. Two events of one content and second
+ * (invoice.paid, invoice.payment_succeeded) are both told: effects are keyed by the object, not by the
+ * event or its type. */
 struct fact_change {
     enum fact_kind kind;
     sv object;         /* Stripe's id */
@@ -73,6 +80,9 @@ struct session_facts {
 };
 err billing_session_get(struct db_tx *tx, struct arena *mem, sv session,
                         struct session_facts *out) MUST_USE;
+
+/* The invoice that a payment (intent) paid; SV_NULL if none is known. */
+err billing_invoice_of_payment(struct db_tx *tx, struct arena *mem, sv payment, sv *invoice) MUST_USE;
 
 /* Stores an object that we fetched ourselves (an answer of GET or POST) as a fact stamped `as_of`
  * (the answer's Date): runs the same apply and listeners as an event. */

@@ -54,5 +54,3 @@ err fact_derive_member(struct db_tx *tx, struct arena *mem, const user_id *membe
 err fact_refetch_put(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id, ts run_at,
                      ts now) MUST_USE;
 err fact_link_job_put(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id, ts now) MUST_USE;
-err fact_cancel_job_put(struct db_tx *tx, struct arena *mem, sv subscription, sv invoice,
-                        ts now) MUST_USE;

@@ -109,7 +109,10 @@ static err apply_customer(struct ctx *c)
         TRY(q_fact_customer_put(c->tx, c->mem, &in, NULL));
     }
     TRY(owner(c, c->id, &(struct claim){w.user_ref, CLAIM_CUSTOMER}, 1));
-    return w.deleted && c->newer ? each_subscription(c, c->id) : OK;
+    if (!w.deleted || !c->newer)
+        return OK;
+    TRY(billing_customer_del(c->tx, c->mem, c->id));
+    return each_subscription(c, c->id);
 }
 
 /* -------- subscriptions -------- */

@@ -2,6 +2,7 @@
  * the rows whenever one of them changes; never stepped. SPEC §2 "Refunds and disputes". */
 #include "base/buf.h"
 #include "billing/fact.h"
+#include "ext/stripe.h"
 #include "queries.h"
 
 /* -------- invoices -------- */
@@ -36,6 +37,19 @@ static err sum_invoice(struct db_tx *tx, struct arena *mem, const struct invoice
     return OK;
 }
 
+/* Its current period is gone for good: it must not be renewed. Not if another invoice covers that time, and
+ * not for a period that is over. */
+static err cancel_at_stripe(struct db_tx *tx, struct arena *mem, sv subscription, const char *reason, ts now)
+{
+    struct subscription_get_row sub;
+    bool found;
+    TRY(q_subscription_get(tx, mem, &(struct subscription_get_in){subscription}, &sub, &found));
+    if (!found || fact_rank_subscription(sub.status) >= FACT_TERMINAL || !ts_is_none(sub.gone_at) ||
+        !cover_revoked(sub.barred, now) || !stripe_configured())
+        return OK;
+    return billing_cancel_put(tx, mem, subscription, reason, now);
+}
+
 err fact_derive_invoice(struct db_tx *tx, struct arena *mem, sv invoice, ts now)
 {
     struct invoice_get_row inv;
@@ -55,7 +69,7 @@ err fact_derive_invoice(struct db_tx *tx, struct arena *mem, sv invoice, ts now)
     bool for_good = s.m.dispute_lost || s.settled >= s.m.amount_paid;
     if (cover == COVER_REVOKED && for_good && !ts_is_none(inv.period_end) &&
         ts_before(now, inv.period_end))
-        return fact_cancel_job_put(tx, mem, inv.subscription, invoice, now);
+        return cancel_at_stripe(tx, mem, inv.subscription, s.m.dispute_lost ? "dispute" : "refund", now);
     return OK;
 }
 

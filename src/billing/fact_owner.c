@@ -87,6 +87,15 @@ static err owner_without_customer(struct db_tx *tx, struct arena *mem, const str
     return OK;
 }
 
+/* Customers that we made are their member's, whatever metadata says. */
+static err claim_ours(struct db_tx *tx, struct arena *mem, struct app *app, sv customer, ts now)
+{
+    user_id member;
+    TRY(billing_customer_owner(tx, mem, customer, &member));
+    return user_id_none(&member) ? OK
+                                 : claim_customer(tx, mem, app, customer, &member, CLAIM_OURS, now);
+}
+
 err fact_owner(struct db_tx *tx, struct arena *mem, struct app *app, sv customer, const struct claim *c,
                size_t n, ts now, user_id *out)
 {
@@ -95,6 +104,10 @@ err fact_owner(struct db_tx *tx, struct arena *mem, struct app *app, sv customer
     user_id owner, claimed;
     int64_t rank;
     TRY(of_customer(tx, mem, customer, &owner, &rank));
+    if (rank > CLAIM_OURS) {
+        TRY(claim_ours(tx, mem, app, customer, now));
+        TRY(of_customer(tx, mem, customer, &owner, &rank));
+    }
     for (size_t i = 0; i < n; i++) {
         if (!c[i].ref.p || (int64_t)c[i].rank > rank || sv_eq(c[i].ref, user_id_sv(&owner)))
             continue; /* cannot be better */

@@ -275,27 +275,46 @@ sv cover_barred(struct arena *mem, struct covered *c, size_t n)
     return b.n ? arena_sv(mem, buf_sv(&b)) : SV_NULL;
 }
 
-void cover_barred_read(sv text, ts now, struct sub_facts *out)
+/* Cuts the next window off; false at the end. Windows that are not ours to read are passed over. */
+static bool next_window(sv *text, char *kind, ts *start, ts *end)
 {
-    while (text.p) {
-        sv window = sv_cut(&text, ';');
+    while (text->p) {
+        sv window = sv_cut(text, ';');
         if (window.n < 4)
             continue;
-        bool revoked = window.p[0] == 'r';
-        window.p++;
-        window.n--;
-        ts start, end;
+        *kind = window.p[0];
+        window = (sv){window.p + 1, window.n - 1};
         sv from = sv_cut(&window, '-');
-        if (!sv_to_i64(from, &start.ms) || !sv_to_i64(window, &end.ms) || !ts_before(now, end))
-            continue;
-        if (ts_before(now, start)) {
-            out->barred_from = ts_is_none(out->barred_from) ? start
-                                                            : ts_min(out->barred_from, start);
-        } else if (revoked) {
-            out->revoked_until = ts_is_none(out->revoked_until) ? end
-                                                                : ts_max(out->revoked_until, end);
-        } else {
-            out->suspended = true;
-        }
+        if (sv_to_i64(from, &start->ms) && sv_to_i64(window, &end->ms))
+            return true;
     }
+    return false;
+}
+
+void cover_barred_read(sv text, ts now, struct sub_facts *out)
+{
+    char kind;
+    ts start, end;
+    while (next_window(&text, &kind, &start, &end)) {
+        if (!ts_before(now, end))
+            continue;
+        if (ts_before(now, start))
+            out->barred_from =
+                ts_is_none(out->barred_from) ? start : ts_min(out->barred_from, start);
+        else if (kind == 'r')
+            out->revoked_until =
+                ts_is_none(out->revoked_until) ? end : ts_max(out->revoked_until, end);
+        else
+            out->suspended = true;
+    }
+}
+
+bool cover_revoked(sv text, ts now)
+{
+    char kind;
+    ts start, end;
+    while (next_window(&text, &kind, &start, &end))
+        if (kind == 'r' && ts_before(now, end))
+            return true;
+    return false;
 }

@@ -68,5 +68,8 @@ sv cover_barred(struct arena *mem, struct covered *c, size_t n);
 /* Reads that text into suspended, revoked_until and barred_from at `now`. */
 void cover_barred_read(sv text, ts now, struct sub_facts *out);
 
+/* Is a time at or after `now` revoked? */
+bool cover_revoked(sv text, ts now);
+
 /* Repeated text of fields -> digest: the first 8 bytes of its SHA-256. */
 int64_t fact_digest(sv content);
