@@ -38,17 +38,18 @@ enum fact_kind {
 };
 
 /* A change of a fact, told in the transaction that stored it. Two events of one content and second
- * (invoice.paid, invoice.payment_succeeded) are both told: effects are keyed by the object, not by the
- * event or its type. */
+ * (invoice.paid, invoice.payment_succeeded) are both told: effects are keyed by the object, not by
+ * the event or its type. */
 struct fact_change {
     enum fact_kind kind;
-    sv object;         /* Stripe's id */
-    sv event, type;    /* event id and type that brought it; SV_NULL for a refetch or sync */
-    ts as_of;          /* the fact's own time (event.created or Date) */
-    const json *value; /* data.object as it came; NULL when a link became known and no event is kept */
-    user_id member;    /* resolved owner or "" */
-    sv payment;        /* charge, refund, dispute, session, invoice payment: the payment intent (or the
-                          charge, if it has none) that it is about, as far as known; else SV_NULL */
+    sv object;      /* Stripe's id */
+    sv event, type; /* event id and type that brought it; SV_NULL for a refetch or sync */
+    ts as_of;       /* the fact's own time (event.created or Date) */
+    const json
+        *value;     /* data.object as it came; NULL when a link became known and no event is kept */
+    user_id member; /* resolved owner or "" */
+    sv payment;     /* charge, refund, dispute, session, invoice payment: the payment intent (or the
+                       charge, if it has none) that it is about, as far as known; else SV_NULL */
     ts now;
 };
 typedef err (*billing_fact_fn)(struct db_tx *tx, struct arena *mem, struct app *app,
@@ -82,7 +83,8 @@ err billing_session_get(struct db_tx *tx, struct arena *mem, sv session,
                         struct session_facts *out) MUST_USE;
 
 /* The invoice that a payment (intent) paid; SV_NULL if none is known. */
-err billing_invoice_of_payment(struct db_tx *tx, struct arena *mem, sv payment, sv *invoice) MUST_USE;
+err billing_invoice_of_payment(struct db_tx *tx, struct arena *mem, sv payment,
+                               sv *invoice) MUST_USE;
 
 /* Stores an object that we fetched ourselves (an answer of GET or POST) as a fact stamped `as_of`
  * (the answer's Date): runs the same apply and listeners as an event. */
@@ -94,8 +96,8 @@ err billing_refetch_put(struct db_tx *tx, struct arena *mem, sv object, ts run_a
 /* Makes the customer the member's, above all claims of metadata (customers that we made). */
 err billing_customer_link(struct db_tx *tx, struct arena *mem, struct app *app, sv customer,
                           const user_id *member, ts now) MUST_USE;
-/* A new or imported account takes the facts that already name it (metadata.userId = its id or legacy_id).
- * SPEC §9. */
+/* A new or imported account takes the facts that already name it (metadata.userId = its id or
+ * legacy_id). SPEC §9. */
 err billing_adopt(struct db_tx *tx, struct arena *mem, struct app *app, const user_id *member,
                   sv legacy_id, ts now) MUST_USE;
 
@@ -105,8 +107,8 @@ err billing_flag_put(struct db_tx *tx, struct arena *mem, const char *kind, sv r
                      ts now) MUST_USE;
 
 /* -------- the whole state, without ids and times of arrival (`mybeing dev state`) -------- */
-/* Members: "subscriptions", "invoices", "payments" … into the open object of w. Objects are named by what
- * Stripe calls them, so that two runs over the same events can be compared. */
+/* Members: "subscriptions", "invoices", "payments" … into the open object of w. Objects are named
+ * by what Stripe calls them, so that two runs over the same events can be compared. */
 err billing_state_write(struct db_tx *tx, struct arena *mem, struct jw *w) MUST_USE;
 
 /* -------- customers and operations (actions at Stripe) -------- */

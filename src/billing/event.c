@@ -8,7 +8,8 @@
 
 #include <stdatomic.h>
 
-#define DICT_EVERY 512 /* events taken by this process between two thoughts about the dictionary */
+#define DICT_EVERY 512 /* events taken by this process between two thoughts about the dictionary   \
+                        */
 
 const char *event_result_name(enum event_result r)
 {
@@ -21,15 +22,17 @@ const char *event_result_name(enum event_result r)
 
 /* -------- reading -------- */
 
-/* Right JSON that holds what we cannot (a number beyond int64, a NUL in a text) may still be an event. */
+/* Right JSON that holds what we cannot (a number beyond int64, a NUL in a text) may still be an
+ * event. */
 static err read_unreadable(struct arena *mem, sv body, err e, struct event_in *in)
 {
     if (e != ERR_JSON_NUMBER && e != ERR_JSON_NUL)
         return e;
     in->unreadable = e;
     in->why = arena_sv(mem, sv_from(err_detail(e)));
-    return stripe_event_scan(mem, body, &in->e) ? OK
-                                                : FAIL(ERR_BAD_REQUEST, "the body is not a Stripe event");
+    return stripe_event_scan(mem, body, &in->e)
+               ? OK
+               : FAIL(ERR_BAD_REQUEST, "the body is not a Stripe event");
 }
 
 err event_read(struct arena *mem, sv body, struct event_in *out)
@@ -57,8 +60,8 @@ const char *event_ignored(const struct stripe_event *e)
 
 /* -------- applying -------- */
 
-err event_apply(struct db_tx *tx, struct arena *mem, struct app *app, const struct stripe_event *e, ts now,
-                bool *handled)
+err event_apply(struct db_tx *tx, struct arena *mem, struct app *app, const struct stripe_event *e,
+                ts now, bool *handled)
 {
     *handled = false;
     if (!e->object)
@@ -102,8 +105,11 @@ static err retry_put(struct db_tx *tx, struct arena *mem, sv id, ts now)
     jw_obj(&w);
     jw_kstr(&w, "event", id);
     jw_obj_end(&w);
-    struct job_new j = {.kind = "billing.retry_event", .key = id, .payload = buf_sv(&b),
-                        .run_at = ts_add(now, TS_MINUTE), .priority = 5};
+    struct job_new j = {.kind = "billing.retry_event",
+                        .key = id,
+                        .payload = buf_sv(&b),
+                        .run_at = ts_add(now, TS_MINUTE),
+                        .priority = 5};
     return job_put(tx, mem, &j, now);
 }
 
@@ -114,8 +120,8 @@ static err failed(struct db_tx *tx, struct arena *mem, sv id, sv why, ts now)
 }
 
 /* Applies within a savepoint; a failure is words, not an error. */
-static err apply_or_say(struct db_tx *tx, struct arena *mem, struct app *app, const struct stripe_event *e,
-                        ts now, enum event_result *out, sv *why)
+static err apply_or_say(struct db_tx *tx, struct arena *mem, struct app *app,
+                        const struct stripe_event *e, ts now, enum event_result *out, sv *why)
 {
     struct attempt a = {app, e, now, false};
     err_clear();
@@ -143,8 +149,11 @@ static err care_for_dict(struct db_tx *tx, struct arena *mem, ts now)
         return payload_dict_load(tx, mem);
     if (n != DICT_EVERY / 2)
         return OK;
-    struct job_new j = {.kind = "billing.dict", .key = SV("dict"), .payload = SV_NULL,
-                        .run_at = now, .priority = 9};
+    struct job_new j = {.kind = "billing.dict",
+                        .key = SV("dict"),
+                        .payload = SV_NULL,
+                        .run_at = now,
+                        .priority = 9};
     return job_put(tx, mem, &j, now);
 }
 
@@ -167,8 +176,8 @@ static err insert(struct db_tx *tx, struct arena *mem, const struct event_in *in
     return q_event_insert(tx, mem, &row_in, &row, new);
 }
 
-static err take_new(struct db_tx *tx, struct arena *mem, struct app *app, const struct event_in *in, ts now,
-                    enum event_result *out)
+static err take_new(struct db_tx *tx, struct arena *mem, struct app *app, const struct event_in *in,
+                    ts now, enum event_result *out)
 {
     const char *ignored = event_ignored(&in->e);
     sv why = ignored ? sv_from(ignored) : in->why;
@@ -186,8 +195,8 @@ static err take_new(struct db_tx *tx, struct arena *mem, struct app *app, const 
     return OK;
 }
 
-err event_take(struct db_tx *tx, struct arena *mem, struct app *app, const struct event_in *in, ts now,
-               enum event_result *out)
+err event_take(struct db_tx *tx, struct arena *mem, struct app *app, const struct event_in *in,
+               ts now, enum event_result *out)
 {
     bool new;
     TRY(insert(tx, mem, in, now, &new));

@@ -1,4 +1,5 @@
-/* Events as they came: stored compressed, applied once, kept when they could not be applied. SPEC §3. */
+/* Events as they came: stored compressed, applied once, kept when they could not be applied. SPEC
+ * §3. */
 #pragma once
 #include "billing/billing.h"
 #include "ext/stripe_event.h"
@@ -28,17 +29,18 @@ struct event_in {
     err unreadable;         /* our reader could not take it (OK: it could) */
     sv why;                 /* then: its words */
 };
-/* Checks and reads a body. Errors: ERR_JSON_… and ERR_BAD_REQUEST (400) when it is not an event at all. */
+/* Checks and reads a body. Errors: ERR_JSON_… and ERR_BAD_REQUEST (400) when it is not an event at
+ * all. */
 err event_read(struct arena *mem, sv body, struct event_in *out) MUST_USE;
-/* In one transaction: stores it (once) and applies it. An error means that it could not be stored; what
- * cannot be applied is stored as failed, with a job that tries again. */
-err event_take(struct db_tx *tx, struct arena *mem, struct app *app, const struct event_in *in, ts now,
-               enum event_result *out) MUST_USE;
+/* In one transaction: stores it (once) and applies it. An error means that it could not be stored;
+ * what cannot be applied is stored as failed, with a job that tries again. */
+err event_take(struct db_tx *tx, struct arena *mem, struct app *app, const struct event_in *in,
+               ts now, enum event_result *out) MUST_USE;
 /* Applies a stored event again (retry job, replay). ERR_NOT_FOUND if there is none. */
 err event_again(struct db_tx *tx, struct arena *mem, struct app *app, sv id, ts now,
                 enum event_result *out, sv *why) MUST_USE;
 /* Applies one event's text without storing it (shadow). */
-err event_apply(struct db_tx *tx, struct arena *mem, struct app *app, const struct stripe_event *e, ts now,
-                bool *handled) MUST_USE;
+err event_apply(struct db_tx *tx, struct arena *mem, struct app *app, const struct stripe_event *e,
+                ts now, bool *handled) MUST_USE;
 /* Why an event of another mode, or without an object of ours, is passed over; NULL: it is not. */
 const char *event_ignored(const struct stripe_event *e);

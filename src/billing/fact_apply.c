@@ -1,4 +1,5 @@
-/* One object from Stripe into the tables: which content wins, who owns it, what it links, what follows. */
+/* One object from Stripe into the tables: which content wins, who owns it, what it links, what
+ * follows. */
 #include "billing/fact.h"
 #include "ext/stripe_event.h"
 #include "queries.h"
@@ -58,8 +59,7 @@ static err lock(struct ctx *c, const sv *ids, size_t n)
             keys[k++] = ids[i];
     return db_lock(c->tx, keys, k);
 }
-#define LOCK(c, ...)                                                                               \
-    lock((c), (sv[]){__VA_ARGS__}, sizeof((sv[]){__VA_ARGS__}) / sizeof(sv))
+#define LOCK(c, ...) lock((c), (sv[]){__VA_ARGS__}, sizeof((sv[]){__VA_ARGS__}) / sizeof(sv))
 
 static err owner(struct ctx *c, sv customer, const struct claim *claims, size_t n)
 {
@@ -103,8 +103,10 @@ static err apply_customer(struct ctx *c)
     found = found && row.rank >= 0; /* a row made by a claim alone holds no content */
     TRY(judge(c, STORED(found, row), w.deleted ? FACT_TERMINAL : 1, content));
     if (c->newer) {
-        struct fact_customer_put_in in = {.id = c->id, .user_ref = w.user_ref,
-                                          .payment_method = w.payment_method, .deleted = w.deleted,
+        struct fact_customer_put_in in = {.id = c->id,
+                                          .user_ref = w.user_ref,
+                                          .payment_method = w.payment_method,
+                                          .deleted = w.deleted,
                                           ORDER(c)};
         TRY(q_fact_customer_put(c->tx, c->mem, &in, NULL));
     }
@@ -120,12 +122,12 @@ static err apply_customer(struct ctx *c)
 static sv subscription_content(struct arena *mem, const struct wire_subscription *w)
 {
     return arena_printf(
-        mem, "%.*s|%.*s|%lld|%lld|%lld|%lld|%lld|%d|%lld|%lld|%d|%lld|%.*s|%.*s|%.*s", SV_ARG(w->status),
-        SV_ARG(w->customer), (long long)w->period_start.ms, (long long)w->period_end.ms,
-        (long long)w->trial_start.ms, (long long)w->trial_end.ms, (long long)w->cancel_at.ms,
-        w->cancel_at_period_end, (long long)w->canceled_at.ms, (long long)w->ended_at.ms,
-        w->collection_paused, (long long)w->anchor.ms, SV_ARG(w->item), SV_ARG(w->price),
-        SV_ARG(w->payment_method));
+        mem, "%.*s|%.*s|%lld|%lld|%lld|%lld|%lld|%d|%lld|%lld|%d|%lld|%.*s|%.*s|%.*s",
+        SV_ARG(w->status), SV_ARG(w->customer), (long long)w->period_start.ms,
+        (long long)w->period_end.ms, (long long)w->trial_start.ms, (long long)w->trial_end.ms,
+        (long long)w->cancel_at.ms, w->cancel_at_period_end, (long long)w->canceled_at.ms,
+        (long long)w->ended_at.ms, w->collection_paused, (long long)w->anchor.ms, SV_ARG(w->item),
+        SV_ARG(w->price), SV_ARG(w->payment_method));
 }
 
 static err put_subscription(struct ctx *c, const struct wire_subscription *w)
@@ -155,11 +157,13 @@ static err put_subscription(struct ctx *c, const struct wire_subscription *w)
     return q_subscription_put(c->tx, c->mem, &in, NULL);
 }
 
-/* News of past_due and of its end are kept beside the newest content: when it began is asked of all. */
+/* News of past_due and of its end are kept beside the newest content: when it began is asked of
+ * all. */
 static err note_past_due(struct ctx *c, sv status)
 {
     if (sv_is(status, "past_due"))
-        return q_past_due_seen(c->tx, c->mem, &(struct past_due_seen_in){c->id, c->in->as_of}, NULL);
+        return q_past_due_seen(c->tx, c->mem, &(struct past_due_seen_in){c->id, c->in->as_of},
+                               NULL);
     return q_subscription_clear(c->tx, c->mem, &(struct subscription_clear_in){c->id, c->in->as_of},
                                 NULL);
 }
@@ -188,9 +192,9 @@ static err apply_subscription(struct ctx *c)
 
 static sv invoice_content(struct arena *mem, const struct wire_invoice *w)
 {
-    return arena_printf(mem, "%.*s|%.*s|%.*s|%lld|%lld|%.*s|%lld|%lld|%lld|%lld|%lld", SV_ARG(w->status),
-                        SV_ARG(w->subscription), SV_ARG(w->customer), (long long)w->amount_due,
-                        (long long)w->amount_paid, SV_ARG(w->currency),
+    return arena_printf(mem, "%.*s|%.*s|%.*s|%lld|%lld|%.*s|%lld|%lld|%lld|%lld|%lld",
+                        SV_ARG(w->status), SV_ARG(w->subscription), SV_ARG(w->customer),
+                        (long long)w->amount_due, (long long)w->amount_paid, SV_ARG(w->currency),
                         (long long)w->period_start.ms, (long long)w->period_end.ms,
                         (long long)w->attempt_count, (long long)w->paid_at.ms,
                         (long long)w->next_attempt.ms);
@@ -226,14 +230,16 @@ static err tell_waiting(struct ctx *c, sv payment)
     struct refunds_of_payment_row *refunds;
     struct disputes_of_payment_row *disputes;
     size_t n;
-    TRY(q_refunds_of_payment(c->tx, c->mem, &(struct refunds_of_payment_in){payment}, &refunds, &n));
+    TRY(q_refunds_of_payment(c->tx, c->mem, &(struct refunds_of_payment_in){payment}, &refunds,
+                             &n));
     for (size_t i = 0; i < n; i++)
         TRY(fact_tell_again(c->tx, c->mem, c->app, FACT_REFUND, refunds[i].id, &c->member, payment,
                             c->in->now));
-    TRY(q_disputes_of_payment(c->tx, c->mem, &(struct disputes_of_payment_in){payment}, &disputes, &n));
+    TRY(q_disputes_of_payment(c->tx, c->mem, &(struct disputes_of_payment_in){payment}, &disputes,
+                              &n));
     for (size_t i = 0; i < n; i++)
-        TRY(fact_tell_again(c->tx, c->mem, c->app, FACT_DISPUTE, disputes[i].id, &c->member, payment,
-                            c->in->now));
+        TRY(fact_tell_again(c->tx, c->mem, c->app, FACT_DISPUTE, disputes[i].id, &c->member,
+                            payment, c->in->now));
     return OK;
 }
 
@@ -272,7 +278,8 @@ static err apply_invoice(struct ctx *c)
     if (c->newer)
         TRY(put_invoice(c, &w));
     if (is_type(c, "invoice.payment_failed"))
-        TRY(q_invoice_failed(c->tx, c->mem, &(struct invoice_failed_in){c->id, c->in->as_of}, NULL));
+        TRY(q_invoice_failed(c->tx, c->mem, &(struct invoice_failed_in){c->id, c->in->as_of},
+                             NULL));
     for (size_t i = 0; i < w.npayments; i++)
         TRY(link_invoice(c, w.payments[i], c->id));
     if (found && row.subscription.p && !sv_eq(row.subscription, w.subscription))
@@ -287,14 +294,18 @@ static err apply_invoice_payment(struct ctx *c)
     TRY(LOCK(c, c->id, w.invoice, w.payment));
     struct invoice_payment_get_row row;
     bool found;
-    TRY(q_invoice_payment_get(c->tx, c->mem, &(struct invoice_payment_get_in){c->id}, &row, &found));
+    TRY(q_invoice_payment_get(c->tx, c->mem, &(struct invoice_payment_get_in){c->id}, &row,
+                              &found));
     sv content = arena_printf(c->mem, "%.*s|%.*s|%.*s|%lld", SV_ARG(w.status), SV_ARG(w.invoice),
                               SV_ARG(w.payment), (long long)w.amount_paid);
     TRY(judge(c, STORED(found, row), fact_rank_invoice_payment(w.status), content));
     c->payment = w.payment;
     if (c->newer) {
-        struct invoice_payment_put_in in = {.id = c->id, .invoice = w.invoice, .payment = w.payment,
-                                            .status = known(w.status), .amount_paid = w.amount_paid,
+        struct invoice_payment_put_in in = {.id = c->id,
+                                            .invoice = w.invoice,
+                                            .payment = w.payment,
+                                            .status = known(w.status),
+                                            .amount_paid = w.amount_paid,
                                             ORDER(c)};
         TRY(q_invoice_payment_put(c->tx, c->mem, &in, NULL));
     }
@@ -329,16 +340,17 @@ static err apply_payment(struct ctx *c)
     struct payment_get_row row;
     bool found;
     TRY(q_payment_get(c->tx, c->mem, &(struct payment_get_in){c->id}, &row, &found));
-    sv content = arena_printf(c->mem, "%.*s|%.*s|%lld|%lld|%.*s|%d", SV_ARG(w.status), SV_ARG(w.customer),
-                              (long long)w.amount, (long long)w.received, SV_ARG(w.currency), w.failed);
+    sv content =
+        arena_printf(c->mem, "%.*s|%.*s|%lld|%lld|%.*s|%d", SV_ARG(w.status), SV_ARG(w.customer),
+                     (long long)w.amount, (long long)w.received, SV_ARG(w.currency), w.failed);
     TRY(judge(c, STORED(found, row), fact_rank_payment(w.status), content));
     TRY(payment_owner(c, &w));
     c->payment = c->id;
     if (c->newer) {
         struct payment_put_in in = {.id = c->id,
                                     .customer = w.customer,
-                                    .member = user_id_none(&c->member) ? SV_NULL
-                                                                       : user_id_sv(&c->member),
+                                    .member =
+                                        user_id_none(&c->member) ? SV_NULL : user_id_sv(&c->member),
                                     .status = known(w.status),
                                     .amount = w.amount,
                                     .received = w.received,
@@ -374,9 +386,14 @@ static err apply_embedded_refunds(struct ctx *c, const json *list);
 
 static err put_charge(struct ctx *c, const struct wire_charge *w)
 {
-    struct charge_put_in in = {.id = c->id, .payment = c->payment, .customer = w->customer,
-                               .status = known(w->status), .amount = w->amount,
-                               .currency = w->currency, .created_at = w->created, ORDER(c)};
+    struct charge_put_in in = {.id = c->id,
+                               .payment = c->payment,
+                               .customer = w->customer,
+                               .status = known(w->status),
+                               .amount = w->amount,
+                               .currency = w->currency,
+                               .created_at = w->created,
+                               ORDER(c)};
     return q_charge_put(c->tx, c->mem, &in, NULL);
 }
 
@@ -389,8 +406,9 @@ static err apply_charge(struct ctx *c)
     struct charge_get_row row;
     bool found;
     TRY(q_charge_get(c->tx, c->mem, &(struct charge_get_in){c->id}, &row, &found));
-    sv content = arena_printf(c->mem, "%.*s|%.*s|%.*s|%lld|%lld", SV_ARG(w.status), SV_ARG(w.payment),
-                              SV_ARG(w.customer), (long long)w.amount, (long long)w.refunded);
+    sv content =
+        arena_printf(c->mem, "%.*s|%.*s|%.*s|%lld|%lld", SV_ARG(w.status), SV_ARG(w.payment),
+                     SV_ARG(w.customer), (long long)w.amount, (long long)w.refunded);
     TRY(judge(c, STORED(found, row), fact_rank_charge(w.status), content));
     TRY(owner(c, w.customer, NULL, 0));
     if (c->newer)
@@ -429,8 +447,8 @@ static err link_later(struct ctx *c)
         bool by_session;
         TRY(q_invoices_of_payment(c->tx, c->mem, &(struct invoices_of_payment_in){c->payment},
                                   &invoices, &n));
-        TRY(q_session_of_payment(c->tx, c->mem, &(struct session_of_payment_in){c->payment}, &session,
-                                 &by_session));
+        TRY(q_session_of_payment(c->tx, c->mem, &(struct session_of_payment_in){c->payment},
+                                 &session, &by_session));
         bool found;
         TRY(q_payment_get(c->tx, c->mem, &(struct payment_get_in){c->payment}, &payment, &found));
         if (found && payment.member.p)
@@ -462,9 +480,14 @@ static err apply_refund(struct ctx *c)
     TRY(judge(c, STORED(found, row), fact_rank_refund(w.status), content));
     TRY(payment_of(c, w.payment, w.charge));
     if (c->newer) {
-        struct refund_put_in in = {.id = c->id, .charge = w.charge, .payment = c->payment,
-                                   .status = w.status, .amount = w.amount, .currency = w.currency,
-                                   .created_at = w.created, ORDER(c)};
+        struct refund_put_in in = {.id = c->id,
+                                   .charge = w.charge,
+                                   .payment = c->payment,
+                                   .status = w.status,
+                                   .amount = w.amount,
+                                   .currency = w.currency,
+                                   .created_at = w.created,
+                                   ORDER(c)};
         TRY(q_refund_put(c->tx, c->mem, &in, NULL));
     }
     return after_money_back(c);
@@ -483,9 +506,15 @@ static err apply_dispute(struct ctx *c)
     TRY(judge(c, STORED(found, row), fact_rank_dispute(w.status), content));
     TRY(payment_of(c, w.payment, w.charge));
     if (c->newer) {
-        struct dispute_put_in in = {.id = c->id, .charge = w.charge, .payment = c->payment,
-                                    .status = known(w.status), .reason = w.reason, .amount = w.amount,
-                                    .currency = w.currency, .created_at = w.created, ORDER(c)};
+        struct dispute_put_in in = {.id = c->id,
+                                    .charge = w.charge,
+                                    .payment = c->payment,
+                                    .status = known(w.status),
+                                    .reason = w.reason,
+                                    .amount = w.amount,
+                                    .currency = w.currency,
+                                    .created_at = w.created,
+                                    ORDER(c)};
         TRY(q_dispute_put(c->tx, c->mem, &in, NULL));
     }
     return after_money_back(c);
@@ -557,7 +586,8 @@ static err apply_session(struct ctx *c)
         TRY(put_session(c, &w));
     if (is_type(c, "checkout.session.async_payment_failed")) {
         int64_t changed;
-        TRY(q_session_async_failed(c->tx, c->mem, &(struct session_async_failed_in){c->id}, &changed));
+        TRY(q_session_async_failed(c->tx, c->mem, &(struct session_async_failed_in){c->id},
+                                   &changed));
         c->again |= changed > 0;
     }
     return session_payment(c, w.payment);
@@ -571,15 +601,21 @@ static err apply_payment_method(struct ctx *c)
     struct payment_method_get_row row;
     bool found;
     TRY(q_payment_method_get(c->tx, c->mem, &(struct payment_method_get_in){c->id}, &row, &found));
-    sv content = arena_printf(c->mem, "%.*s|%.*s|%.*s|%lld|%lld", SV_ARG(w.customer), SV_ARG(w.brand),
-                              SV_ARG(w.last4), (long long)w.exp_month, (long long)w.exp_year);
+    sv content =
+        arena_printf(c->mem, "%.*s|%.*s|%.*s|%lld|%lld", SV_ARG(w.customer), SV_ARG(w.brand),
+                     SV_ARG(w.last4), (long long)w.exp_month, (long long)w.exp_year);
     TRY(judge(c, STORED(found, row), 1, content));
     TRY(owner(c, w.customer, NULL, 0));
     if (!c->newer)
         return OK;
-    struct payment_method_put_in in = {.id = c->id, .customer = w.customer, .kind = w.kind,
-                                       .brand = w.brand, .last4 = w.last4, .exp_month = w.exp_month,
-                                       .exp_year = w.exp_year, ORDER(c)};
+    struct payment_method_put_in in = {.id = c->id,
+                                       .customer = w.customer,
+                                       .kind = w.kind,
+                                       .brand = w.brand,
+                                       .last4 = w.last4,
+                                       .exp_month = w.exp_month,
+                                       .exp_year = w.exp_year,
+                                       ORDER(c)};
     return q_payment_method_put(c->tx, c->mem, &in, NULL);
 }
 
@@ -614,14 +650,14 @@ static err tell(struct ctx *c)
     return fact_tell(c->tx, c->mem, c->app, &change);
 }
 
-static err apply_object(struct db_tx *tx, struct arena *mem, struct app *app, const struct fact_in *in,
-                        const json *object, int depth, bool *handled);
+static err apply_object(struct db_tx *tx, struct arena *mem, struct app *app,
+                        const struct fact_in *in, const json *object, int depth, bool *handled);
 
 /* Objects expanded inside an answer are facts as good as the answer itself. */
 static err apply_expanded(struct ctx *c)
 {
-    static const char *const keys[] = {"latest_invoice", "subscription",  "payment_intent",
-                                       "latest_charge",  "charge",        "invoice",
+    static const char *const keys[] = {"latest_invoice", "subscription", "payment_intent",
+                                       "latest_charge",  "charge",       "invoice",
                                        "customer"};
     bool handled;
     if (c->in->source != FACT_FROM_FETCH || c->depth >= 3)
@@ -646,12 +682,18 @@ static err apply_embedded_refunds(struct ctx *c, const json *list)
     return OK;
 }
 
-static err apply_object(struct db_tx *tx, struct arena *mem, struct app *app, const struct fact_in *in,
-                        const json *object, int depth, bool *handled)
+static err apply_object(struct db_tx *tx, struct arena *mem, struct app *app,
+                        const struct fact_in *in, const json *object, int depth, bool *handled)
 {
-    struct ctx c = {.tx = tx, .mem = mem, .app = app, .in = in, .object = object, .depth = depth,
+    struct ctx c = {.tx = tx,
+                    .mem = mem,
+                    .app = app,
+                    .in = in,
+                    .object = object,
+                    .depth = depth,
                     .kind = fact_kind_parse(json_get_str(object, "object")),
-                    .id = json_get_str(object, "id"), .payment = SV_NULL};
+                    .id = json_get_str(object, "id"),
+                    .payment = SV_NULL};
     *handled = c.kind != FACT_KINDS && !sv_empty(c.id);
     if (!*handled) /* a kind we do not keep, or an upcoming invoice, which has no id */
         return OK;
@@ -674,8 +716,8 @@ err fact_apply(struct db_tx *tx, struct arena *mem, struct app *app, const struc
     return apply_object(tx, mem, app, in, in->object, 0, handled);
 }
 
-err billing_apply_object(struct db_tx *tx, struct arena *mem, struct app *app, const json *object, ts as_of,
-                         ts now)
+err billing_apply_object(struct db_tx *tx, struct arena *mem, struct app *app, const json *object,
+                         ts as_of, ts now)
 {
     bool handled;
     struct fact_in in = {.object = object,

@@ -1,5 +1,6 @@
-/* What follows from money facts: what an invoice covers, how long a subscription is paid. Recomputed from
- * the rows whenever one of them changes; never stepped. SPEC §2 "Refunds and disputes". */
+/* What follows from money facts: what an invoice covers, how long a subscription is paid.
+ * Recomputed from the rows whenever one of them changes; never stepped. SPEC §2 "Refunds and
+ * disputes". */
 #include "base/buf.h"
 #include "billing/fact.h"
 #include "ext/stripe.h"
@@ -37,9 +38,10 @@ static err sum_invoice(struct db_tx *tx, struct arena *mem, const struct invoice
     return OK;
 }
 
-/* Its current period is gone for good: it must not be renewed. Not if another invoice covers that time, and
- * not for a period that is over. */
-static err cancel_at_stripe(struct db_tx *tx, struct arena *mem, sv subscription, const char *reason, ts now)
+/* Its current period is gone for good: it must not be renewed. Not if another invoice covers that
+ * time, and not for a period that is over. */
+static err cancel_at_stripe(struct db_tx *tx, struct arena *mem, sv subscription,
+                            const char *reason, ts now)
 {
     struct subscription_get_row sub;
     bool found;
@@ -69,7 +71,8 @@ err fact_derive_invoice(struct db_tx *tx, struct arena *mem, sv invoice, ts now)
     bool for_good = s.m.dispute_lost || s.settled >= s.m.amount_paid;
     if (cover == COVER_REVOKED && for_good && !ts_is_none(inv.period_end) &&
         ts_before(now, inv.period_end))
-        return cancel_at_stripe(tx, mem, inv.subscription, s.m.dispute_lost ? "dispute" : "refund", now);
+        return cancel_at_stripe(tx, mem, inv.subscription, s.m.dispute_lost ? "dispute" : "refund",
+                                now);
     return OK;
 }
 
@@ -90,9 +93,10 @@ static ts earliest(ts a, ts b)
     return ts_is_none(a) ? b : ts_is_none(b) ? a : ts_min(a, b);
 }
 
-/* The first failed attempt: of invoices that are still unpaid, and the first news of past_due since the
- * last news of another status. */
-static err first_failure(struct db_tx *tx, struct arena *mem, const struct subscription_get_row *sub,
+/* The first failed attempt: of invoices that are still unpaid, and the first news of past_due since
+ * the last news of another status. */
+static err first_failure(struct db_tx *tx, struct arena *mem,
+                         const struct subscription_get_row *sub,
                          const struct invoices_of_subscription_row *inv, size_t n, ts *out)
 {
     *out = TS_NONE;
@@ -135,8 +139,8 @@ err fact_derive_subscription(struct db_tx *tx, struct arena *mem, sv subscriptio
     TRY(q_subscription_get(tx, mem, &(struct subscription_get_in){subscription}, &sub, &found));
     if (!found)
         return OK;
-    TRY(q_invoices_of_subscription(tx, mem, &(struct invoices_of_subscription_in){subscription}, &inv,
-                                   &n));
+    TRY(q_invoices_of_subscription(tx, mem, &(struct invoices_of_subscription_in){subscription},
+                                   &inv, &n));
     struct covered *c = ARENA_ARRAY(mem, struct covered, n + 1);
     struct subscription_derive_in d = {.id = subscription};
     for (size_t i = 0; i < n; i++) {
@@ -163,7 +167,8 @@ err fact_derive_member(struct db_tx *tx, struct arena *mem, const user_id *membe
     return q_flag_del(tx, mem, &(struct flag_del_in){sv_from(kind), m}, NULL);
 }
 
-err billing_flag_put(struct db_tx *tx, struct arena *mem, const char *kind, sv ref, sv detail, ts now)
+err billing_flag_put(struct db_tx *tx, struct arena *mem, const char *kind, sv ref, sv detail,
+                     ts now)
 {
     return q_flag_put(tx, mem, &(struct flag_put_in){sv_from(kind), ref, detail, now}, NULL);
 }

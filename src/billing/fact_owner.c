@@ -1,4 +1,5 @@
-/* Who owns what a customer bought. Owners hang on customers, so that all facts of one customer agree. */
+/* Who owns what a customer bought. Owners hang on customers, so that all facts of one customer
+ * agree. */
 #include "account/account.h"
 #include "billing/fact.h"
 #include "queries.h"
@@ -23,8 +24,8 @@ static err move_subscriptions(struct db_tx *tx, struct arena *mem, struct app *a
 {
     struct subscription_own_row *rows;
     size_t n;
-    TRY(q_subscription_own(tx, mem, &(struct subscription_own_in){customer, user_id_sv(member)}, &rows,
-                           &n));
+    TRY(q_subscription_own(tx, mem, &(struct subscription_own_in){customer, user_id_sv(member)},
+                           &rows, &n));
     for (size_t i = 0; i < n; i++)
         TRY(fact_tell_again(tx, mem, app, FACT_SUBSCRIPTION, rows[i].id, member, SV_NULL, now));
     return fact_derive_member(tx, mem, member, now);
@@ -43,14 +44,16 @@ static err move_rest(struct db_tx *tx, struct arena *mem, struct app *app, sv cu
         TRY(fact_tell_again(tx, mem, app, FACT_INVOICE, invoices[i].id, member, SV_NULL, now));
     TRY(q_payment_own(tx, mem, &(struct payment_own_in){customer, m}, &payments, &n));
     for (size_t i = 0; i < n; i++)
-        TRY(fact_tell_again(tx, mem, app, FACT_PAYMENT, payments[i].id, member, payments[i].id, now));
+        TRY(fact_tell_again(tx, mem, app, FACT_PAYMENT, payments[i].id, member, payments[i].id,
+                            now));
     TRY(q_session_own(tx, mem, &(struct session_own_in){customer, m}, &sessions, &n));
     for (size_t i = 0; i < n; i++)
         TRY(fact_tell_again(tx, mem, app, FACT_SESSION, sessions[i].id, member, SV_NULL, now));
     return OK;
 }
 
-static err of_customer(struct db_tx *tx, struct arena *mem, sv customer, user_id *member, int64_t *rank)
+static err of_customer(struct db_tx *tx, struct arena *mem, sv customer, user_id *member,
+                       int64_t *rank)
 {
     struct fact_customer_get_row row;
     bool found;
@@ -67,8 +70,8 @@ static err claim_customer(struct db_tx *tx, struct arena *mem, struct app *app, 
     user_id before;
     int64_t changed, rank_before;
     TRY(of_customer(tx, mem, customer, &before, &rank_before));
-    struct fact_customer_claim_in in = {.id = customer, .member = user_id_sv(member),
-                                        .claim_rank = rank};
+    struct fact_customer_claim_in in = {
+        .id = customer, .member = user_id_sv(member), .claim_rank = rank};
     TRY(q_fact_customer_claim(tx, mem, &in, &changed));
     if (changed == 0)
         return OK;
@@ -77,8 +80,8 @@ static err claim_customer(struct db_tx *tx, struct arena *mem, struct app *app, 
     return move_rest(tx, mem, app, customer, member, now);
 }
 
-static err owner_without_customer(struct db_tx *tx, struct arena *mem, const struct claim *c, size_t n,
-                                  user_id *out)
+static err owner_without_customer(struct db_tx *tx, struct arena *mem, const struct claim *c,
+                                  size_t n, user_id *out)
 {
     user_id member = {""};
     for (size_t i = 0; i < n && user_id_none(&member); i++)
@@ -96,8 +99,8 @@ static err claim_ours(struct db_tx *tx, struct arena *mem, struct app *app, sv c
                                  : claim_customer(tx, mem, app, customer, &member, CLAIM_OURS, now);
 }
 
-err fact_owner(struct db_tx *tx, struct arena *mem, struct app *app, sv customer, const struct claim *c,
-               size_t n, ts now, user_id *out)
+err fact_owner(struct db_tx *tx, struct arena *mem, struct app *app, sv customer,
+               const struct claim *c, size_t n, ts now, user_id *out)
 {
     if (!customer.p)
         return owner_without_customer(tx, mem, c, n, out);
@@ -132,8 +135,8 @@ err billing_customer_link(struct db_tx *tx, struct arena *mem, struct app *app, 
 
 /* -------- accounts that come later than their facts -------- */
 
-static err adopt(struct db_tx *tx, struct arena *mem, struct app *app, const user_id *member, sv ref,
-                 ts now)
+static err adopt(struct db_tx *tx, struct arena *mem, struct app *app, const user_id *member,
+                 sv ref, ts now)
 {
     struct customer_unclaimed_row *customers;
     struct subscription_unclaimed_row *subs;

@@ -44,7 +44,8 @@ err billing_facts_get(struct db_tx *tx, struct arena *mem, const user_id *member
     struct billing_access_row *rows = NULL;
     size_t count = 0;
     if (!user_id_none(member))
-        TRY(q_billing_access(tx, mem, &(struct billing_access_in){user_id_sv(member)}, &rows, &count));
+        TRY(q_billing_access(tx, mem, &(struct billing_access_in){user_id_sv(member)}, &rows,
+                             &count));
     struct sub_facts *s = ARENA_ARRAY(mem, struct sub_facts, count + 1);
     for (size_t i = 0; i < count; i++)
         s[i] = facts_of(&rows[i], now);
@@ -74,7 +75,8 @@ static currency currency_of(sv s)
     return c;
 }
 
-err billing_payment_get(struct db_tx *tx, struct arena *mem, sv payment_intent, struct payment_facts *out)
+err billing_payment_get(struct db_tx *tx, struct arena *mem, sv payment_intent,
+                        struct payment_facts *out)
 {
     struct payment_get_row p;
     struct payment_money_row m;

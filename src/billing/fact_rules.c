@@ -107,12 +107,9 @@ int64_t fact_rank_invoice(sv status)
 int64_t fact_rank_payment(sv status)
 {
     static const struct word words[] = {
-        {"requires_payment_method", 1},
-        {"requires_confirmation", 2},
-        {"requires_action", 3},
-        {"processing", 4},
-        {"requires_capture", 5},
-        {"canceled", FACT_TERMINAL},
+        {"requires_payment_method", 1},   {"requires_confirmation", 2},
+        {"requires_action", 3},           {"processing", 4},
+        {"requires_capture", 5},          {"canceled", FACT_TERMINAL},
         {"succeeded", FACT_TERMINAL + 1},
     };
     return RANK(words, status);
@@ -163,9 +160,8 @@ int64_t fact_rank_session(sv status, sv payment_status)
 
 int64_t fact_rank_invoice_payment(sv status)
 {
-    static const struct word words[] = {{"open", 1},
-                                        {"canceled", FACT_TERMINAL},
-                                        {"paid", FACT_TERMINAL + 1}};
+    static const struct word words[] = {
+        {"open", 1}, {"canceled", FACT_TERMINAL}, {"paid", FACT_TERMINAL + 1}};
     return RANK(words, status);
 }
 
@@ -243,7 +239,8 @@ static void write_window(struct buf *b, enum cover cover, ts start, ts end)
                (long long)end.ms);
 }
 
-/* The parts of one barred period that no paid one covers; paid ones are met in order of their start. */
+/* The parts of one barred period that no paid one covers; paid ones are met in order of their
+ * start. */
 static void subtract(struct buf *b, const struct covered *bad, const struct covered *c, size_t n)
 {
     ts from = bad->start;

@@ -1,7 +1,7 @@
 /* Facts in order, and what invoices cover: pure rules. SPEC §2 "Refunds and disputes", §3.
  *
- * Each fact row keeps the order of the content it holds. Of two contents of one object the greater order
- * wins: a total order, so any order of arrival, with duplicates, ends in the same row. */
+ * Each fact row keeps the order of the content it holds. Of two contents of one object the greater
+ * order wins: a total order, so any order of arrival, with duplicates, ends in the same row. */
 #pragma once
 #include "base/arena.h"
 #include "base/clock.h"
@@ -19,7 +19,8 @@ struct fact_order {
     int64_t source, rank, digest;
 };
 struct fact_order fact_order_event(ts created, int64_t rank, int64_t digest);
-/* `known_before` = as_of of what was stored before the question was asked: the answer is not older. */
+/* `known_before` = as_of of what was stored before the question was asked: the answer is not older.
+ */
 struct fact_order fact_order_fetched(ts date, ts known_before, int64_t rank, int64_t digest);
 
 struct fact_verdict {
@@ -39,12 +40,12 @@ int64_t fact_rank_session(sv status, sv payment_status);
 int64_t fact_rank_invoice_payment(sv status);
 
 /* -------- money of one payment -------- */
-bool refund_counts(sv status);    /* pending, succeeded */
-bool dispute_is_open(sv status);  /* money is away; not an inquiry */
+bool refund_counts(sv status);   /* pending, succeeded */
+bool dispute_is_open(sv status); /* money is away; not an inquiry */
 bool dispute_is_lost(sv status);
 bool dispute_is_inquiry(sv status);
-/* What is given back: the refunds that count, or what the charge says beyond refunds that failed (events
- * of single refunds may be missing). */
+/* What is given back: the refunds that count, or what the charge says beyond refunds that failed
+ * (events of single refunds may be missing). */
 int64_t refunded_sum(int64_t counting, int64_t failed, int64_t by_charge);
 
 /* -------- what an invoice covers -------- */
@@ -62,8 +63,8 @@ struct covered {
 };
 /* Latest end of a paid period; TS_NONE if there is none. */
 ts cover_paid_through(const struct covered *c, size_t n);
-/* Times that are suspended or revoked and that no paid invoice covers, as text "r<start>-<end>;…" in ms;
- * SV_NULL if there are none. `c` is sorted by the call. */
+/* Times that are suspended or revoked and that no paid invoice covers, as text "r<start>-<end>;…"
+ * in ms; SV_NULL if there are none. `c` is sorted by the call. */
 sv cover_barred(struct arena *mem, struct covered *c, size_t n);
 /* Reads that text into suspended, revoked_until and barred_from at `now`. */
 void cover_barred_read(sv text, ts now, struct sub_facts *out);

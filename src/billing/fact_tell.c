@@ -24,10 +24,11 @@ err fact_tell(struct db_tx *tx, struct arena *mem, struct app *app, const struct
     return OK;
 }
 
-err fact_tell_again(struct db_tx *tx, struct arena *mem, struct app *app, enum fact_kind kind, sv id,
-                    const user_id *member, sv payment, ts now)
+err fact_tell_again(struct db_tx *tx, struct arena *mem, struct app *app, enum fact_kind kind,
+                    sv id, const user_id *member, sv payment, ts now)
 {
-    struct fact_change c = {.kind = kind, .object = id, .as_of = now, .payment = payment, .now = now};
+    struct fact_change c = {
+        .kind = kind, .object = id, .as_of = now, .payment = payment, .now = now};
     if (member)
         c.member = *member;
     if (nlisteners == 0)

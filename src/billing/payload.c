@@ -1,5 +1,5 @@
-/* Bodies of events, compressed. A dictionary trained from stored events makes them a tenth as large; it is
- * kept in the database under a number that each row names. DESIGN §4. */
+/* Bodies of events, compressed. A dictionary trained from stored events makes them a tenth as
+ * large; it is kept in the database under a number that each row names. DESIGN §4. */
 #include "billing/event.h"
 #include "queries.h"
 
@@ -96,7 +96,8 @@ static const struct dict *remember(int64_t id, sv bytes)
     return d;
 }
 
-static err unpack(struct arena *mem, const struct dict *d, sv dict_bytes, int64_t size, sv packed, sv *out)
+static err unpack(struct arena *mem, const struct dict *d, sv dict_bytes, int64_t size, sv packed,
+                  sv *out)
 {
     if (size < 0 || size > PAYLOAD_MAX)
         return FAIL(ERR_INTERNAL, "a stored event has an impossible size");
@@ -105,8 +106,8 @@ static err unpack(struct arena *mem, const struct dict *d, sv dict_bytes, int64_
         abort();
     char *text = arena_alloc(mem, (size_t)size + 1);
     size_t n = d ? ZSTD_decompress_usingDDict(ctx, text, (size_t)size, packed.p, packed.n, d->d)
-                 : ZSTD_decompress_usingDict(ctx, text, (size_t)size, packed.p, packed.n, dict_bytes.p,
-                                             dict_bytes.n);
+                 : ZSTD_decompress_usingDict(ctx, text, (size_t)size, packed.p, packed.n,
+                                             dict_bytes.p, dict_bytes.n);
     ZSTD_freeDCtx(ctx);
     if (ZSTD_isError(n) || n != (size_t)size)
         return FAIL(ERR_INTERNAL, "a stored event cannot be decompressed");
@@ -115,7 +116,8 @@ static err unpack(struct arena *mem, const struct dict *d, sv dict_bytes, int64_
     return OK;
 }
 
-err payload_unpack(struct db_tx *tx, struct arena *mem, int64_t dict, int64_t size, sv packed, sv *out)
+err payload_unpack(struct db_tx *tx, struct arena *mem, int64_t dict, int64_t size, sv packed,
+                   sv *out)
 {
     if (dict == 0)
         return unpack(mem, NULL, SV_NULL, size, packed, out);
@@ -188,7 +190,8 @@ static int64_t packed_with(const struct training *t, sv dict)
         abort();
     int64_t sum = 0;
     for (unsigned i = 0; i < t->n; at += t->sizes[i], i++) {
-        size_t n = ZSTD_compress_usingCDict(thread_ctx(), out, bound, t->samples.p + at, t->sizes[i], c);
+        size_t n =
+            ZSTD_compress_usingCDict(thread_ctx(), out, bound, t->samples.p + at, t->sizes[i], c);
         sum += ZSTD_isError(n) ? (int64_t)t->sizes[i] : (int64_t)n;
     }
     free(out);

@@ -9,8 +9,8 @@
 
 /* -------- queueing -------- */
 
-static err put(struct db_tx *tx, struct arena *mem, const char *job, enum fact_kind kind, sv id, ts run_at,
-               ts now)
+static err put(struct db_tx *tx, struct arena *mem, const char *job, enum fact_kind kind, sv id,
+               ts run_at, ts now)
 {
     BUF_AUTO b = {0};
     struct jw w = {.out = &b};
@@ -18,12 +18,14 @@ static err put(struct db_tx *tx, struct arena *mem, const char *job, enum fact_k
     jw_kstr(&w, "kind", sv_from(fact_kind_name(kind)));
     jw_kstr(&w, "object", id);
     jw_obj_end(&w);
-    struct job_new j = {.kind = job, .key = id, .payload = buf_sv(&b), .run_at = run_at, .priority = 2};
+    struct job_new j = {
+        .kind = job, .key = id, .payload = buf_sv(&b), .run_at = run_at, .priority = 2};
     return job_put(tx, mem, &j, now);
 }
 
 /* Without a key there is nobody to ask: the fixed order of facts holds. */
-err fact_refetch_put(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id, ts run_at, ts now)
+err fact_refetch_put(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id, ts run_at,
+                     ts now)
 {
     if (!stripe_configured())
         return OK;
@@ -139,7 +141,8 @@ struct link {
     const json *list;
 };
 
-static err read_link(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id, struct link *l)
+static err read_link(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id,
+                     struct link *l)
 {
     bool found;
     struct refund_get_row refund;
@@ -216,8 +219,9 @@ static err ask_invoices(struct job *j, struct link *l)
     return db_write(j->db, j->mem, apply_list, l);
 }
 
-/* A refund or dispute that nothing ties to a payment and an invoice yet: asks for the charge, then for the
- * invoices of the payment. Its payment may have been a one-time purchase: then there are none. */
+/* A refund or dispute that nothing ties to a payment and an invoice yet: asks for the charge, then
+ * for the invoices of the payment. Its payment may have been a one-time purchase: then there are
+ * none. */
 static err job_link(struct job *j)
 {
     struct link l = {.app = j->app, .now = j->now, .payment = SV_NULL};

@@ -84,7 +84,8 @@ static bool plain(sv s)
            sv_valid_utf8(s);
 }
 
-static void scan_member(struct arena *mem, struct scan *s, sv key, struct stripe_event *e, bool *event)
+static void scan_member(struct arena *mem, struct scan *s, sv key, struct stripe_event *e,
+                        bool *event)
 {
     const char *from = s->p;
     sv text;

@@ -1,17 +1,17 @@
 /* Stripe's wire format, coming in: signatures, events and objects, in the shapes before and since
  * 2025-03-31.basil. stripe/CONTRACT §2, §3, §5. No tables here.
  *
- * Readers never fail: what is missing, null or of another type is SV_NULL, TS_NONE or 0, unknown fields
- * and words are passed over. All texts are borrowed from the parsed tree. */
+ * Readers never fail: what is missing, null or of another type is SV_NULL, TS_NONE or 0, unknown
+ * fields and words are passed over. All texts are borrowed from the parsed tree. */
 #pragma once
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/money.h"
 
-/* Is one of the comma separated `secrets` (whole strings, "whsec_…") the signer of `body`, at a time
- * within 300 s of `wall` or `now` (the machine's clock and the program's)? ERR_SIGNATURE otherwise; blank
- * secrets verify nothing. stripe/CONTRACT §2. */
+/* Is one of the comma separated `secrets` (whole strings, "whsec_…") the signer of `body`, at a
+ * time within 300 s of `wall` or `now` (the machine's clock and the program's)? ERR_SIGNATURE
+ * otherwise; blank secrets verify nothing. stripe/CONTRACT §2. */
 err stripe_signature_check(sv header, sv body, sv secrets, ts wall, ts now) MUST_USE;
 /* "t=…,v1=…" for `body`: tests and the shadow of the sandbox. */
 sv stripe_signature_make(struct arena *mem, sv secret, sv body, ts at);
@@ -26,12 +26,12 @@ struct stripe_event {
 };
 /* Reads the envelope. ERR_BAD_REQUEST if it is not an event. */
 err stripe_event_read(const json *j, struct stripe_event *out) MUST_USE;
-/* id, type and created alone, by scanning the top level of a text that is valid JSON but cannot be taken
- * (a number beyond int64, a NUL). False if it is not an event. Texts are copied to `mem`. */
+/* id, type and created alone, by scanning the top level of a text that is valid JSON but cannot be
+ * taken (a number beyond int64, a NUL). False if it is not an event. Texts are copied to `mem`. */
 bool stripe_event_scan(struct arena *mem, sv body, struct stripe_event *out);
 
-/* Which invoice pays what period: lines of the subscription that are charged, prorations only if there
- * is nothing else. */
+/* Which invoice pays what period: lines of the subscription that are charged, prorations only if
+ * there is nothing else. */
 struct wire_customer {
     sv id, user_ref, payment_method;
     bool deleted;
