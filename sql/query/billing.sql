@@ -162,7 +162,7 @@ WHERE customer = $customer AND (member IS NULL OR member <> $member) RETURNING i
 UPDATE fact_payment SET member = $member
 WHERE customer = $customer AND (member IS NULL OR member <> $member) RETURNING id;
 
--- name: session_own :many
+-- name: fact_session_own :many
 -- in: customer text, member text
 -- out: id text
 UPDATE fact_session SET member = $member
@@ -423,14 +423,14 @@ SELECT id, status, amount, created_at FROM fact_dispute WHERE payment = $payment
 
 -- ======== sessions, invoice payments, payment methods ========
 
--- name: session_get :opt
+-- name: fact_session_get :opt
 -- in: id text
 -- out: mode text?, status text?, payment_status text?, customer text?, member text?, subscription text?, payment text?, amount_total int, currency text?, email text?, purchase_id text?, item_id text?, user_ref text?, expires_at ts?, async_failed bool, as_of ts, source int, rank int, digest int
 SELECT mode, status, payment_status, customer, member, subscription, payment, amount_total, currency, email,
        purchase_id, item_id, user_ref, expires_at, async_failed, as_of, source, rank, digest
 FROM fact_session WHERE id = $id;
 
--- name: session_put :exec
+-- name: fact_session_put :exec
 -- in: id text, mode text?, status text?, payment_status text?, customer text?, member text?, subscription text?, payment text?, amount_total int, currency text?, email text?, purchase_id text?, item_id text?, user_ref text?, expires_at ts?, created_at ts?, as_of ts, source int, rank int, digest int
 INSERT INTO fact_session (id, mode, status, payment_status, customer, member, subscription, payment,
     amount_total, currency, email, purchase_id, item_id, user_ref, expires_at, created_at, async_failed, as_of,
@@ -450,11 +450,11 @@ ON CONFLICT (id) DO UPDATE SET mode = excluded.mode, status = excluded.status,
     created_at = excluded.created_at, as_of = excluded.as_of, source = excluded.source, rank = excluded.rank,
     digest = excluded.digest;
 
--- name: session_async_failed :exec
+-- name: fact_session_failed :exec
 -- in: id text
 UPDATE fact_session SET async_failed = 1 WHERE id = $id AND async_failed = 0;
 
--- name: session_of_payment :opt
+-- name: fact_session_of_payment :opt
 -- in: payment text
 -- out: id text, member text?, mode text?
 SELECT id, member, mode FROM fact_session WHERE payment = $payment ORDER BY id LIMIT 1;
@@ -535,54 +535,68 @@ DELETE FROM billing_drift WHERE object = $object;
 -- out: object text, field text, ours text?, theirs text?, found_at ts
 SELECT object, field, ours, theirs, found_at FROM billing_drift ORDER BY object, field;
 
--- ======== the whole state, for comparing two runs ========
+-- ======== the whole state, for comparing two runs: of one member, '' = of nobody ========
 
 -- name: state_subscriptions :many
--- out: id text, member text?, customer text?, status text, period_start ts?, period_end ts?, trial_end ts?, cancel_at ts?, cancel_at_period_end bool, ended_at ts?, collection_paused bool, anchor ts?, price text?, invoice_known bool, paid_through ts?, barred text?, first_failure ts?, gone_at ts?
-SELECT id, member, customer, status, period_start, period_end, trial_end, cancel_at, cancel_at_period_end,
-       ended_at, collection_paused, anchor, price, invoice_known, paid_through, barred, first_failure, gone_at
-FROM subscription ORDER BY id;
+-- in: member text
+-- out: status text, period_start ts?, period_end ts?, trial_end ts?, cancel_at ts?, cancel_at_period_end bool, ended_at ts?, collection_paused bool, anchor ts?, invoice_known bool, paid_through ts?, barred text?, first_failure ts?, gone_at ts?
+SELECT status, period_start, period_end, trial_end, cancel_at, cancel_at_period_end, ended_at,
+       collection_paused, anchor, invoice_known, paid_through, barred, first_failure, gone_at
+FROM subscription WHERE COALESCE(member, '') = $member;
 
 -- name: state_invoices :many
--- out: id text, member text?, subscription text?, status text, billing_reason text?, amount_due int, amount_paid int, currency text?, period_start ts?, period_end ts?, attempt_count int, first_failed ts?, refunded int, cover int
-SELECT id, member, subscription, status, billing_reason, amount_due, amount_paid, currency, period_start,
-       period_end, attempt_count, first_failed, refunded, cover
-FROM fact_invoice ORDER BY id;
+-- in: member text
+-- out: status text, billing_reason text?, amount_due int, amount_paid int, currency text?, period_start ts?, period_end ts?, attempt_count int, first_failed ts?, refunded int, cover int, payments int
+SELECT i.status, i.billing_reason, i.amount_due, i.amount_paid, i.currency, i.period_start, i.period_end,
+       i.attempt_count, i.first_failed, i.refunded, i.cover,
+       (SELECT COUNT(*) FROM payment_link l WHERE l.invoice = i.id) AS payments
+FROM fact_invoice i WHERE COALESCE(i.member, '') = $member;
 
 -- name: state_payments :many
--- out: id text, member text?, status text, amount int, received int, currency text?, paid_at ts?
-SELECT id, member, status, amount, received, currency, paid_at FROM fact_payment ORDER BY id;
-
--- name: state_links :many
--- out: payment text, invoice text
-SELECT payment, invoice FROM payment_link ORDER BY payment, invoice;
+-- in: member text
+-- out: status text, amount int, received int, currency text?, failed bool, paid_at ts?, refunds int, disputes int
+SELECT p.status, p.amount, p.received, p.currency, p.failed, p.paid_at,
+       (SELECT COUNT(*) FROM fact_refund r WHERE r.payment = p.id) AS refunds,
+       (SELECT COUNT(*) FROM fact_dispute d WHERE d.payment = p.id) AS disputes
+FROM fact_payment p WHERE COALESCE(p.member, '') = $member;
 
 -- name: state_refunds :many
--- out: id text, payment text?, charge text?, status text, amount int
-SELECT id, payment, charge, status, amount FROM fact_refund ORDER BY id;
-
--- name: state_charges :many
--- out: id text, payment text?, status text, amount int, refunded int
-SELECT id, payment, status, amount, refunded FROM fact_charge ORDER BY id;
+-- in: member text
+-- out: status text, amount int, linked bool
+SELECT r.status, r.amount, CASE WHEN r.payment IS NULL THEN 0 ELSE 1 END AS linked
+FROM fact_refund r LEFT JOIN fact_payment p ON p.id = r.payment WHERE COALESCE(p.member, '') = $member;
 
 -- name: state_disputes :many
--- out: id text, payment text?, charge text?, status text, amount int
-SELECT id, payment, charge, status, amount FROM fact_dispute ORDER BY id;
+-- in: member text
+-- out: status text, amount int, linked bool
+SELECT d.status, d.amount, CASE WHEN d.payment IS NULL THEN 0 ELSE 1 END AS linked
+FROM fact_dispute d LEFT JOIN fact_payment p ON p.id = d.payment WHERE COALESCE(p.member, '') = $member;
+
+-- name: state_charges :many
+-- in: member text
+-- out: status text, amount int, refunded int
+SELECT c.status, c.amount, c.refunded
+FROM fact_charge c LEFT JOIN fact_payment p ON p.id = c.payment WHERE COALESCE(p.member, '') = $member;
 
 -- name: state_sessions :many
--- out: id text, member text?, mode text?, status text?, payment_status text?, subscription text?, payment text?, amount_total int, async_failed bool
-SELECT id, member, mode, status, payment_status, subscription, payment, amount_total, async_failed
-FROM fact_session ORDER BY id;
+-- in: member text
+-- out: mode text?, status text?, payment_status text?, amount_total int, async_failed bool
+SELECT mode, status, payment_status, amount_total, async_failed
+FROM fact_session WHERE COALESCE(member, '') = $member;
 
 -- name: state_customers :many
--- out: id text, member text?, deleted bool, payment_method text?
-SELECT id, member, deleted, payment_method FROM fact_customer ORDER BY id;
-
--- name: state_methods :many
--- out: id text, customer text?, brand text?, last4 text?, exp_month int, exp_year int
-SELECT id, customer, brand, last4, COALESCE(exp_month, 0) AS exp_month, COALESCE(exp_year, 0) AS exp_year
-FROM fact_payment_method ORDER BY id;
+-- in: member text
+-- out: deleted bool, methods int
+SELECT c.deleted, (SELECT COUNT(*) FROM fact_payment_method m WHERE m.customer = c.id) AS methods
+FROM fact_customer c WHERE COALESCE(c.member, '') = $member;
 
 -- name: state_flags :many
--- out: kind text, ref text
-SELECT kind, ref FROM billing_flag ORDER BY kind, ref;
+-- in: ref text
+-- out: kind text
+SELECT kind FROM billing_flag WHERE ref = $ref;
+
+-- name: member_money :one
+-- in: member text
+-- out: paid int, refunded int
+SELECT CAST(COALESCE(SUM(amount_paid), 0) AS bigint) AS paid, CAST(COALESCE(SUM(refunded), 0) AS bigint) AS refunded
+FROM fact_invoice WHERE member = $member AND status = 'paid';

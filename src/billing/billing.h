@@ -106,10 +106,8 @@ err billing_adopt(struct db_tx *tx, struct arena *mem, struct app *app, const us
 err billing_flag_put(struct db_tx *tx, struct arena *mem, const char *kind, sv ref, sv detail,
                      ts now) MUST_USE;
 
-/* -------- the whole state, without ids and times of arrival (`mybeing dev state`) -------- */
-/* Members: "subscriptions", "invoices", "payments" … into the open object of w. Objects are named
- * by what Stripe calls them, so that two runs over the same events can be compared. */
-err billing_state_write(struct db_tx *tx, struct arena *mem, struct jw *w) MUST_USE;
+/* At start: adds billing's part to `mybeing dev state` and `dev userstate`. */
+void billing_init(void);
 
 /* -------- customers and operations (actions at Stripe) -------- */
 /* The member's Stripe customer: from the table, else made at Stripe (metadata[userId]) and stored.

@@ -321,12 +321,13 @@ static err apply_invoice_payment(struct ctx *c)
 
 static err payment_owner(struct ctx *c, const struct wire_payment *w)
 {
-    struct session_of_payment_row s;
+    struct fact_session_of_payment_row s;
     bool found;
     TRY(owner(c, w->customer, &(struct claim){w->user_ref, CLAIM_PAYMENT}, 1));
     if (!user_id_none(&c->member))
         return OK;
-    TRY(q_session_of_payment(c->tx, c->mem, &(struct session_of_payment_in){c->id}, &s, &found));
+    TRY(q_fact_session_of_payment(c->tx, c->mem, &(struct fact_session_of_payment_in){c->id}, &s,
+                                  &found));
     if (found && s.member.p)
         c->member = user_id_from(s.member);
     return OK;
@@ -441,14 +442,15 @@ static err link_later(struct ctx *c)
 {
     if (c->payment.p) {
         struct invoices_of_payment_row *invoices;
-        struct session_of_payment_row session;
+        struct fact_session_of_payment_row session;
         struct payment_get_row payment;
         size_t n;
         bool by_session;
         TRY(q_invoices_of_payment(c->tx, c->mem, &(struct invoices_of_payment_in){c->payment},
                                   &invoices, &n));
-        TRY(q_session_of_payment(c->tx, c->mem, &(struct session_of_payment_in){c->payment},
-                                 &session, &by_session));
+        TRY(q_fact_session_of_payment(c->tx, c->mem,
+                                      &(struct fact_session_of_payment_in){c->payment}, &session,
+                                      &by_session));
         bool found;
         TRY(q_payment_get(c->tx, c->mem, &(struct payment_get_in){c->payment}, &payment, &found));
         if (found && payment.member.p)
@@ -533,7 +535,7 @@ static sv session_content(struct arena *mem, const struct wire_session *w)
 
 static err put_session(struct ctx *c, const struct wire_session *w)
 {
-    struct session_put_in in = {
+    struct fact_session_put_in in = {
         .id = c->id,
         .mode = w->mode,
         .status = w->status,
@@ -552,7 +554,7 @@ static err put_session(struct ctx *c, const struct wire_session *w)
         .created_at = w->created,
         ORDER(c),
     };
-    return q_session_put(c->tx, c->mem, &in, NULL);
+    return q_fact_session_put(c->tx, c->mem, &in, NULL);
 }
 
 /* A payment without customer belongs to whoever its checkout names. */
@@ -574,9 +576,9 @@ static err apply_session(struct ctx *c)
     struct wire_session w;
     stripe_read_session(c->object, &w);
     TRY(LOCK(c, c->id, w.customer, w.payment, w.subscription));
-    struct session_get_row row;
+    struct fact_session_get_row row;
     bool found;
-    TRY(q_session_get(c->tx, c->mem, &(struct session_get_in){c->id}, &row, &found));
+    TRY(q_fact_session_get(c->tx, c->mem, &(struct fact_session_get_in){c->id}, &row, &found));
     TRY(judge(c, STORED(found, row), fact_rank_session(w.status, w.payment_status),
               session_content(c->mem, &w)));
     struct claim claims[] = {{w.user_ref, CLAIM_SESSION}, {w.client_ref, CLAIM_SESSION_REF}};
@@ -586,8 +588,8 @@ static err apply_session(struct ctx *c)
         TRY(put_session(c, &w));
     if (is_type(c, "checkout.session.async_payment_failed")) {
         int64_t changed;
-        TRY(q_session_async_failed(c->tx, c->mem, &(struct session_async_failed_in){c->id},
-                                   &changed));
+        TRY(q_fact_session_failed(c->tx, c->mem, &(struct fact_session_failed_in){c->id},
+                                  &changed));
         c->again |= changed > 0;
     }
     return session_payment(c, w.payment);
@@ -747,7 +749,7 @@ err fact_known(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id, 
         KNOWN(FACT_CHARGE, charge_get)
         KNOWN(FACT_REFUND, refund_get)
         KNOWN(FACT_DISPUTE, dispute_get)
-        KNOWN(FACT_SESSION, session_get)
+        KNOWN(FACT_SESSION, fact_session_get)
         KNOWN(FACT_CUSTOMER, fact_customer_get)
         KNOWN(FACT_INVOICE_PAYMENT, invoice_payment_get)
         KNOWN(FACT_PAYMENT_METHOD, payment_method_get)

@@ -36,7 +36,7 @@ static err move_rest(struct db_tx *tx, struct arena *mem, struct app *app, sv cu
 {
     struct invoice_own_row *invoices;
     struct payment_own_row *payments;
-    struct session_own_row *sessions;
+    struct fact_session_own_row *sessions;
     size_t n;
     sv m = user_id_sv(member);
     TRY(q_invoice_own(tx, mem, &(struct invoice_own_in){customer, m}, &invoices, &n));
@@ -46,7 +46,7 @@ static err move_rest(struct db_tx *tx, struct arena *mem, struct app *app, sv cu
     for (size_t i = 0; i < n; i++)
         TRY(fact_tell_again(tx, mem, app, FACT_PAYMENT, payments[i].id, member, payments[i].id,
                             now));
-    TRY(q_session_own(tx, mem, &(struct session_own_in){customer, m}, &sessions, &n));
+    TRY(q_fact_session_own(tx, mem, &(struct fact_session_own_in){customer, m}, &sessions, &n));
     for (size_t i = 0; i < n; i++)
         TRY(fact_tell_again(tx, mem, app, FACT_SESSION, sessions[i].id, member, SV_NULL, now));
     return OK;

@@ -102,9 +102,9 @@ err billing_payment_get(struct db_tx *tx, struct arena *mem, sv payment_intent,
 
 err billing_session_get(struct db_tx *tx, struct arena *mem, sv session, struct session_facts *out)
 {
-    struct session_get_row s;
+    struct fact_session_get_row s;
     bool found;
-    TRY(q_session_get(tx, mem, &(struct session_get_in){session}, &s, &found));
+    TRY(q_fact_session_get(tx, mem, &(struct fact_session_get_in){session}, &s, &found));
     if (!found) {
         *out = (struct session_facts){.id = session, .expires_at = TS_NONE};
         return OK;

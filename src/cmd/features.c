@@ -1,7 +1,9 @@
 /* The program's parts: a line a feature in each list. */
 #include "account/account.h"
+#include "billing/billing.h"
 #include "catalog/catalog.h"
 #include "cmd/cmd.h"
+#include "ext/stripe.h"
 #include "page/page.h"
 
 #include <assert.h>
@@ -9,19 +11,23 @@
 
 /* More parts are added as lines; the order does not matter. */
 static const struct route_set *const route_sets[] = {
-    &account_routes,
-    &account_link_routes,
-    &account_page_routes,
-    &page_routes,
+    &account_routes,      &billing_routes,      &subscription_routes,
+    &account_link_routes, &account_page_routes, &page_routes,
 };
 static const struct job_kind_set *const job_sets[] = {
     &account_jobs,
+    &billing_jobs,
+    &subscription_jobs,
 };
 
 /* Listeners: what one feature does when another says that something happened. */
 static void listen(struct app *app)
 {
     account_init(app);
+    stripe_configure(&(struct stripe_config){.key = app->set.stripe_secret_key,
+                                             .base = app->set.stripe_api_base,
+                                             .version = app->set.stripe_api_version});
+    billing_init();
 }
 
 #define NROUTES (sizeof route_sets / sizeof *route_sets)
