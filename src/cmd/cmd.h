@@ -18,6 +18,8 @@ int cmd_user(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_admin(int argc, char **argv);
 int cmd_dev(int argc, char **argv);
+int cmd_setup(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* -------- what commands share (cmd.c) -------- */
