@@ -41,6 +41,56 @@ CREATE UNIQUE INDEX ai_message_root ON ai_message (conversation_id) WHERE parent
 CREATE UNIQUE INDEX ai_message_running ON ai_message (conversation_id) WHERE status = 'streaming';
 CREATE INDEX ai_message_lease ON ai_message (lease_until) WHERE status = 'streaming';
 
+-- The running day of an owner: its end is stored, so that a new time zone takes effect after it.
+CREATE TABLE ai_quota_period (
+    owner text PRIMARY KEY,
+    ends_at bigint NOT NULL
+);
+
+-- What was used of it: a conversation's day (or a message), numbered, so that no race can take more.
+CREATE TABLE ai_quota_slot (
+    owner text NOT NULL,
+    period_end bigint NOT NULL,
+    number bigint NOT NULL,
+    conversation_id text NOT NULL,
+    messages bigint NOT NULL,
+    PRIMARY KEY (owner, period_end, number)
+);
+CREATE INDEX ai_quota_slot_end ON ai_quota_slot (period_end);
+
+-- The wider bucket of visitors' networks.
+CREATE TABLE ai_quota_network (
+    network text NOT NULL,
+    day bigint NOT NULL,
+    used bigint NOT NULL,
+    PRIMARY KEY (network, day)
+);
+CREATE INDEX ai_quota_network_day ON ai_quota_network (day);
+
+CREATE TABLE ai_usage (
+    owner text NOT NULL,
+    day bigint NOT NULL,
+    model text NOT NULL,
+    turns bigint NOT NULL,
+    input_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    PRIMARY KEY (owner, day, model)
+);
+CREATE INDEX ai_usage_day ON ai_usage (day, model);
+
+-- That a message sounded like a crisis, and when; never the words, never who.
+CREATE TABLE ai_crisis (
+    id text PRIMARY KEY,
+    language text NOT NULL,
+    at bigint NOT NULL
+);
+CREATE INDEX ai_crisis_at ON ai_crisis (at);
+
 -- down
+DROP TABLE ai_crisis;
+DROP TABLE ai_usage;
+DROP TABLE ai_quota_network;
+DROP TABLE ai_quota_slot;
+DROP TABLE ai_quota_period;
 DROP TABLE ai_message;
 DROP TABLE ai_conversation;

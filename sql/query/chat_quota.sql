@@ -1,0 +1,82 @@
+-- name: chat_period_get :opt
+-- in: owner text
+-- out: ends_at ts
+SELECT ends_at FROM ai_quota_period WHERE owner = $owner;
+
+-- name: chat_period_put :exec
+-- in: owner text, ends_at ts, now ts
+INSERT INTO ai_quota_period (owner, ends_at) VALUES ($owner, $ends_at)
+ON CONFLICT (owner) DO UPDATE SET ends_at = excluded.ends_at WHERE ai_quota_period.ends_at <= $now;
+
+-- name: chat_slot_list :many
+-- in: owner text, period_end ts
+-- out: number int, conversation_id text, messages int
+SELECT number, conversation_id, messages FROM ai_quota_slot
+WHERE owner = $owner AND period_end = $period_end ORDER BY number;
+
+-- name: chat_slot_take :exec
+-- in: owner text, period_end ts, number int, conversation_id text
+INSERT INTO ai_quota_slot (owner, period_end, number, conversation_id, messages)
+VALUES ($owner, $period_end, $number, $conversation_id, 1);
+
+-- name: chat_slot_join :exec
+-- in: owner text, period_end ts, number int, most int
+UPDATE ai_quota_slot SET messages = messages + 1
+WHERE owner = $owner AND period_end = $period_end AND number = $number AND messages < $most;
+
+-- A fault that was not the member's: the message does not count, and an empty slot is free again.
+-- name: chat_slot_return :exec
+-- in: owner text, period_end ts, number int
+UPDATE ai_quota_slot SET messages = messages - 1
+WHERE owner = $owner AND period_end = $period_end AND number = $number AND messages > 0;
+
+-- name: chat_slot_free :exec
+-- in: owner text, period_end ts, number int
+DELETE FROM ai_quota_slot WHERE owner = $owner AND period_end = $period_end AND number = $number AND messages = 0;
+
+-- name: chat_network_take :exec
+-- in: network text, day ts, most int
+INSERT INTO ai_quota_network (network, day, used) VALUES ($network, $day, 1)
+ON CONFLICT (network, day) DO UPDATE SET used = ai_quota_network.used + 1 WHERE ai_quota_network.used < $most;
+
+-- name: chat_network_return :exec
+-- in: network text, day ts
+UPDATE ai_quota_network SET used = used - 1 WHERE network = $network AND day = $day AND used > 0;
+
+-- name: chat_quota_prune :exec
+-- in: before ts
+DELETE FROM ai_quota_slot WHERE period_end < $before;
+
+-- name: chat_network_prune :exec
+-- in: before ts
+DELETE FROM ai_quota_network WHERE day < $before;
+
+-- name: chat_usage_add :exec
+-- in: owner text, day ts, model text, input_tokens int, output_tokens int
+INSERT INTO ai_usage (owner, day, model, turns, input_tokens, output_tokens)
+VALUES ($owner, $day, $model, 1, $input_tokens, $output_tokens)
+ON CONFLICT (owner, day, model) DO UPDATE SET turns = ai_usage.turns + 1,
+    input_tokens = ai_usage.input_tokens + excluded.input_tokens,
+    output_tokens = ai_usage.output_tokens + excluded.output_tokens;
+
+-- name: chat_usage_of :one
+-- in: owner text, day ts
+-- out: tokens int
+SELECT CAST(COALESCE(sum(input_tokens + output_tokens), 0) AS bigint) AS tokens
+FROM ai_usage WHERE owner = $owner AND day = $day;
+
+-- name: chat_usage_days :many
+-- in: from_day ts, until_day ts
+-- out: day ts, model text, turns int, input_tokens int, output_tokens int, owners int
+SELECT day, model, CAST(sum(turns) AS bigint) AS turns, CAST(sum(input_tokens) AS bigint) AS input_tokens,
+       CAST(sum(output_tokens) AS bigint) AS output_tokens, count(*) AS owners
+FROM ai_usage WHERE day >= $from_day AND day <= $until_day GROUP BY day, model ORDER BY day DESC, model;
+
+-- name: chat_crisis_put :exec
+-- in: id text, language text, at ts
+INSERT INTO ai_crisis (id, language, at) VALUES ($id, $language, $at);
+
+-- name: chat_crisis_count :one
+-- in: from_at ts, until_at ts
+-- out: n int
+SELECT count(*) AS n FROM ai_crisis WHERE at >= $from_at AND at < $until_at;

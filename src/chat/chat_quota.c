@@ -1,0 +1,214 @@
+#include "chat/chat_quota.h"
+#include "account/account.h"
+#include "base/calendar.h"
+#include "base/zone.h"
+#include "catalog/catalog.h"
+#include "billing/billing.h"
+#include "queries.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+sv chat_network_of(struct arena *mem, sv address)
+{
+    char text[64];
+    unsigned char b[16];
+    snprintf(text, sizeof text, "%.*s", SV_ARG(address));
+    if (inet_pton(AF_INET, text, b) == 1)
+        return arena_printf(mem, "%d.%d.%d.0/24", b[0], b[1], b[2]);
+    if (inet_pton(AF_INET6, text, b) != 1)
+        return SV("unknown");
+    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    if (memcmp(b, mapped, sizeof mapped) == 0)
+        return arena_printf(mem, "%d.%d.%d.0/24", b[12], b[13], b[14]);
+    return arena_printf(mem, "%02x%02x:%02x%02x:%02x%02x:%02x00::/56", b[0], b[1], b[2], b[3], b[4],
+                        b[5], b[6]);
+}
+
+static err premium(struct db_tx *tx, struct arena *mem, const struct app *app,
+                   const struct chat_owner *owner, ts now, bool *out)
+{
+    struct access access = {.premium = false};
+    if (owner->user_id.p != NULL) {
+        user_id id = user_id_from(owner->user_id);
+        TRY(billing_access_get(tx, mem, &app->set, &id, now, &access));
+    }
+    *out = access.premium;
+    return OK;
+}
+
+/* The end of the owner's running day; a new day ends at midnight of the saved zone. */
+static err period_end(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner, ts now,
+                      ts *out)
+{
+    struct chat_period_get_row row;
+    bool found;
+    TRY(q_chat_period_get(tx, mem, &(struct chat_period_get_in){.owner = owner->id}, &row, &found));
+    if (found && row.ends_at.ms > now.ms) {
+        *out = row.ends_at;
+        return OK;
+    }
+    sv zone = SV_NULL;
+    if (owner->user_id.p != NULL) {
+        struct account a;
+        user_id id = user_id_from(owner->user_id);
+        TRY(account_get(tx, mem, &id, &a));
+        zone = a.timezone;
+    }
+    *out = zone_day_end(zone, now);
+    return OK;
+}
+
+struct slots {
+    struct chat_slot_list_row *rows;
+    size_t n;
+};
+
+static err slots_of(struct db_tx *tx, struct arena *mem, sv owner, ts end, struct slots *out)
+{
+    return q_chat_slot_list(tx, mem, &(struct chat_slot_list_in){.owner = owner, .period_end = end},
+                            &out->rows, &out->n);
+}
+
+err chat_quota_get(struct db_tx *tx, struct arena *mem, const struct app *app,
+                   const struct chat_owner *owner, ts now, struct chat_quota *out)
+{
+    struct chat_quota q = {.limit = app->catalog->ai_free_per_day};
+    struct slots slots;
+    TRY(premium(tx, mem, app, owner, now, &q.unlimited));
+    TRY(period_end(tx, mem, owner, now, &q.reset_at));
+    TRY(slots_of(tx, mem, owner->id, q.reset_at, &slots));
+    q.used = (int64_t)slots.n;
+    *out = q;
+    return OK;
+}
+
+/* The lowest number that nobody has. */
+static int64_t free_number(const struct slots *s)
+{
+    int64_t number = 1;
+    for (size_t i = 0; i < s->n && s->rows[i].number == number; i++)
+        number++;
+    return number;
+}
+
+static err take_network(struct db_tx *tx, struct arena *mem, const struct chat_quota_ask *ask,
+                        struct chat_ticket *t, bool *over)
+{
+    int64_t changed;
+    sv network = chat_network_of(mem, ask->address);
+    ts day = {ask->now.ms - ask->now.ms % TS_DAY};
+    TRY(q_chat_network_take(
+        tx, mem,
+        &(struct chat_network_take_in){.network = network, .day = day, .most = CHAT_NETWORK_SLOTS},
+        &changed));
+    *over = changed == 0;
+    if (changed > 0) {
+        t->network = network;
+        t->network_day = day;
+    }
+    return OK;
+}
+
+/* A slot of this conversation that still covers a message, else a new one. */
+static err take_slot(struct db_tx *tx, struct arena *mem, const struct app *app,
+                     const struct chat_quota_ask *ask, struct chat_quota *q, struct chat_ticket *t)
+{
+    struct slots slots;
+    int64_t changed = 0;
+    TRY(slots_of(tx, mem, ask->owner.id, q->reset_at, &slots));
+    q->used = (int64_t)slots.n;
+    for (size_t i = 0; i < slots.n && !app->set.ai_free_unit_message; i++)
+        if (sv_eq(slots.rows[i].conversation_id, ask->conversation) &&
+            slots.rows[i].messages < CHAT_SLOT_MESSAGES) {
+            t->number = slots.rows[i].number;
+            return q_chat_slot_join(tx, mem,
+                                    &(struct chat_slot_join_in){.owner = ask->owner.id,
+                                                                .period_end = q->reset_at,
+                                                                .number = t->number,
+                                                                .most = CHAT_SLOT_MESSAGES},
+                                    &changed);
+        }
+    int64_t number = free_number(&slots);
+    bool over = number > q->limit;
+    if (!over && ask->owner.user_id.p == NULL)
+        TRY(take_network(tx, mem, ask, t, &over));
+    if (over)
+        return ask->crisis ? OK : FAIL(ERR_QUOTA, "The free conversations of today are used up.");
+    t->number = number;
+    q->used++;
+    return q_chat_slot_take(tx, mem,
+                            &(struct chat_slot_take_in){.owner = ask->owner.id,
+                                                        .period_end = q->reset_at,
+                                                        .number = number,
+                                                        .conversation_id = ask->conversation},
+                            NULL);
+}
+
+err chat_quota_take(struct db_tx *tx, struct arena *mem, const struct app *app,
+                    const struct chat_quota_ask *ask, struct chat_quota *quota,
+                    struct chat_ticket *ticket)
+{
+    struct chat_quota q = {.limit = app->catalog->ai_free_per_day};
+    struct chat_ticket t = {.network = SV_NULL};
+    TRY(db_lock1(tx, arena_printf(mem, "ai-quota:%.*s", SV_ARG(ask->owner.id))));
+    TRY(premium(tx, mem, app, &ask->owner, ask->now, &q.unlimited));
+    TRY(period_end(tx, mem, &ask->owner, ask->now, &q.reset_at));
+    t.period_end = q.reset_at;
+    if (!q.unlimited) {
+        TRY(q_chat_period_put(tx, mem,
+                              &(struct chat_period_put_in){
+                                  .owner = ask->owner.id, .ends_at = q.reset_at, .now = ask->now},
+                              NULL));
+        err e = take_slot(tx, mem, app, ask, &q, &t);
+        *quota = q;
+        TRY(e);
+    }
+    *quota = q;
+    *ticket = t;
+    return OK;
+}
+
+err chat_quota_return(struct db_tx *tx, struct arena *mem, sv owner, const struct chat_ticket *t)
+{
+    if (t->number == 0)
+        return OK;
+    TRY(q_chat_slot_return(tx, mem,
+                           &(struct chat_slot_return_in){
+                               .owner = owner, .period_end = t->period_end, .number = t->number},
+                           NULL));
+    TRY(q_chat_slot_free(tx, mem,
+                         &(struct chat_slot_free_in){
+                             .owner = owner, .period_end = t->period_end, .number = t->number},
+                         NULL));
+    if (t->network.p == NULL)
+        return OK;
+    return q_chat_network_return(
+        tx, mem, &(struct chat_network_return_in){.network = t->network, .day = t->network_day},
+        NULL);
+}
+
+err chat_quota_merge(struct db_tx *tx, struct arena *mem, sv visitor, sv member, ts now)
+{
+    struct chat_owner from = {visitor, SV_NULL}, to = {member, member};
+    struct slots theirs, ours;
+    ts from_end, to_end;
+    TRY(db_lock1(tx, arena_printf(mem, "ai-quota:%.*s", SV_ARG(member))));
+    TRY(period_end(tx, mem, &from, now, &from_end));
+    TRY(period_end(tx, mem, &to, now, &to_end));
+    TRY(slots_of(tx, mem, visitor, from_end, &theirs));
+    TRY(slots_of(tx, mem, member, to_end, &ours));
+    if (theirs.n > ours.n)
+        TRY(q_chat_period_put(
+            tx, mem, &(struct chat_period_put_in){.owner = member, .ends_at = to_end, .now = now},
+            NULL));
+    for (size_t i = ours.n; i < theirs.n; i++)
+        TRY(q_chat_slot_take(
+            tx, mem,
+            &(struct chat_slot_take_in){.owner = member,
+                                        .period_end = to_end,
+                                        .number = (int64_t)i + 1,
+                                        .conversation_id = theirs.rows[i].conversation_id},
+            NULL));
+    return OK;
+}
