@@ -2,8 +2,8 @@
 #include "account/account.h"
 #include "base/calendar.h"
 #include "base/zone.h"
-#include "catalog/catalog.h"
 #include "billing/billing.h"
+#include "catalog/catalog.h"
 #include "queries.h"
 
 #include <arpa/inet.h>
@@ -70,15 +70,24 @@ static err slots_of(struct db_tx *tx, struct arena *mem, sv owner, ts end, struc
                             &out->rows, &out->n);
 }
 
+err chat_quota_standing(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner, ts now,
+                        int64_t *used, ts *reset_at)
+{
+    struct slots slots;
+    ts end;
+    TRY(period_end(tx, mem, owner, now, &end));
+    TRY(slots_of(tx, mem, owner->id, end, &slots));
+    *used = (int64_t)slots.n;
+    *reset_at = end;
+    return OK;
+}
+
 err chat_quota_get(struct db_tx *tx, struct arena *mem, const struct app *app,
                    const struct chat_owner *owner, ts now, struct chat_quota *out)
 {
     struct chat_quota q = {.limit = app->catalog->ai_free_per_day};
-    struct slots slots;
     TRY(premium(tx, mem, app, owner, now, &q.unlimited));
-    TRY(period_end(tx, mem, owner, now, &q.reset_at));
-    TRY(slots_of(tx, mem, owner->id, q.reset_at, &slots));
-    q.used = (int64_t)slots.n;
+    TRY(chat_quota_standing(tx, mem, owner, now, &q.used, &q.reset_at));
     *out = q;
     return OK;
 }

@@ -27,6 +27,9 @@ struct chat_quota_ask {
 /* Where the owner stands: changes nothing. */
 err chat_quota_get(struct db_tx *tx, struct arena *mem, const struct app *app,
                    const struct chat_owner *owner, ts now, struct chat_quota *out) MUST_USE;
+/* The same without asking for premium: slots used of the running day, and its end. */
+err chat_quota_standing(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner, ts now,
+                        int64_t *used, ts *reset_at) MUST_USE;
 /* Admits one user message, in the caller's writing transaction. ERR_QUOTA when it is used up
  * (`quota` is filled all the same). Takes the owner's lock. */
 err chat_quota_take(struct db_tx *tx, struct arena *mem, const struct app *app,

@@ -1,6 +1,8 @@
 /* What chat/ answers, what moves with a claim, what runs by itself. */
 #include "account/account.h"
 #include "chat/chat_api.h"
+#include "chat/chat_quota.h"
+#include "entitlement/entitlement.h"
 #include "queries.h"
 
 static const struct route routes[] = {
@@ -38,7 +40,7 @@ const struct job_kind_set chat_jobs = {jobs, sizeof jobs / sizeof *jobs};
 static err claim(struct db_tx *tx, struct arena *mem, const visitor_id *from, const user_id *to,
                  ts now)
 {
-    (void)now;
+    TRY(chat_quota_merge(tx, mem, visitor_id_sv(from), user_id_sv(to), now));
     return q_chat_conversation_claim(tx, mem,
                                      &(struct chat_conversation_claim_in){
                                          .visitor = visitor_id_sv(from), .user_id = user_id_sv(to)},
@@ -54,8 +56,19 @@ static err claimable(struct db_tx *tx, struct arena *mem, const visitor_id *from
     return OK;
 }
 
+/* The "ai" line of the entitlements. */
+static err count_ai(struct db_tx *tx, struct arena *mem, const struct app *app,
+                    const struct caller *c, ts now, int64_t *used, ts *reset_at)
+{
+    (void)app;
+    bool member = !user_id_none(&c->member);
+    struct chat_owner owner = {caller_id(c), member ? user_id_sv(&c->member) : SV_NULL};
+    return chat_quota_standing(tx, mem, &owner, now, used, reset_at);
+}
+
 void chat_init(void)
 {
+    entitlement_on_ai(count_ai);
     account_on_claim(claim);
     account_on_claimable("conversations", claimable);
 }
