@@ -1,0 +1,54 @@
+/* The runner's parts; inside job/ only. Three kinds of threads: the dispatcher claims due jobs, the
+ * workers run them, the keeper beats for all leases of the process, rescues those of dead ones, and
+ * keeps schedule and house. */
+#pragma once
+#include "job/job_rules.h"
+#include "job/job_store.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct kind_state {
+    const struct job_kind *kind;
+    struct job_rate rate;
+    struct cron cron;
+    /* metric names, for the process */
+    char *done, *snoozed, *retried, *dead, *lost;
+};
+
+struct job_item {
+    struct job_item *next;
+    struct arena *mem;
+    struct kind_state *kind;
+    struct job_claimed c;
+};
+
+struct job_runner {
+    struct app *app;
+    struct db *db;
+    bool dev;
+    struct kind_state *kinds;
+    size_t nkinds;
+    char worker[160];
+    unsigned threads;
+    pthread_t dispatcher, keeper, *workers;
+
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    struct job_item *head, **tail;
+    unsigned in_flight; /* claimed and not yet finished, waiting ones too */
+    bool stopping;      /* under lock */
+    atomic_bool stop;
+};
+
+void *job_keeper_main(void *runner);
+void *job_worker_main(void *runner);
+/* Leases of processes of this machine that are gone are given back at once (counted as crashes). */
+void job_keeper_adopt(struct job_runner *r);
+/* Names this process: host, pid namespace, pid, start time. */
+void job_worker_name(char *out, size_t n);
+/* Is the process behind a worker's name certainly gone? */
+bool job_worker_gone(sv name);
+
+/* Waits until job_wake or `ms`. `seen` = the wake counter read before looking for work. */
+unsigned job_wake_count(void);
+void job_wake_wait(unsigned seen, int64_t ms);

@@ -1,0 +1,142 @@
+#include "job/job_store.h"
+#include "base/id.h"
+#include "job/job_rules.h"
+#include "queries.h"
+#include <assert.h>
+#include <stdlib.h>
+
+err job_put(struct db_tx *tx, struct arena *mem, const struct job_new *j, ts now)
+{
+    assert(j->kind);
+    bool at_once = ts_is_none(j->run_at) || j->run_at.ms == 0;
+    struct job_insert_in in = {
+        .id = id_new(mem, "job", now),
+        .kind = sv_from(j->kind),
+        .key = j->key,
+        .payload = j->payload.p ? j->payload : SV("{}"),
+        .priority = job_lane(j->priority),
+        .run_at = at_once ? now : j->run_at,
+        .now = now,
+    };
+    struct job_insert_row row;
+    TRY(q_job_insert(tx, mem, &in, &row));
+    db_on_commit(tx, job_wake);
+    return OK;
+}
+
+static int claim_order(const void *a, const void *b)
+{
+    const struct job_claim_row *x = a, *y = b;
+    if (x->run_at.ms != y->run_at.ms)
+        return x->run_at.ms < y->run_at.ms ? -1 : 1;
+    return sv_cmp(x->id, y->id);
+}
+
+err job_store_claim(struct db_tx *tx, struct arena *mem, const struct job_want *in,
+                    struct job_claimed **out, size_t *n)
+{
+    struct job_claimed *all = ARENA_ARRAY(mem, struct job_claimed, in->n);
+    size_t have = 0;
+    for (int64_t lane = -1; lane <= 1 && have < (size_t)in->n; lane++) {
+        struct job_claim_in q = {.lane = lane,
+                                 .now = in->now,
+                                 .n = in->n - (int64_t)have,
+                                 .kinds = in->kinds,
+                                 .worker = in->worker,
+                                 .until = in->until};
+        struct job_claim_row *rows;
+        size_t got;
+        TRY(q_job_claim(tx, mem, &q, &rows, &got));
+        if (got > 1)
+            qsort(rows, got, sizeof *rows, claim_order);
+        for (size_t i = 0; i < got && have < (size_t)in->n; i++)
+            all[have++] = (struct job_claimed){rows[i].id,      rows[i].kind,    rows[i].key,
+                                               rows[i].payload, rows[i].attempt, rows[i].token};
+    }
+    *out = all;
+    *n = have;
+    return OK;
+}
+
+/* The fence: a row was changed, or somebody else has the job. */
+static err fenced(err e, int64_t changed)
+{
+    if (e == OK && changed == 0)
+        return FAIL(ERR_GONE, "the lease of this job was lost");
+    return e;
+}
+
+err job_store_done(struct db_tx *tx, sv id, int64_t token, ts now)
+{
+    struct job_done_in in = {.id = id, .token = token, .now = now};
+    int64_t changed = 0;
+    err e = q_job_done(tx, NULL, &in, &changed);
+    return fenced(e, changed);
+}
+
+err job_store_retry(struct db_tx *tx, sv id, int64_t token, ts run_at, bool uncount, sv error,
+                    ts now)
+{
+    struct job_retry_in in = {
+        .id = id, .token = token, .run_at = run_at, .uncount = uncount, .error = error, .now = now};
+    int64_t changed = 0;
+    err e = q_job_retry(tx, NULL, &in, &changed);
+    return fenced(e, changed);
+}
+
+err job_store_kill(struct db_tx *tx, sv id, int64_t token, sv error, ts now)
+{
+    struct job_kill_in in = {.id = id, .token = token, .error = error, .now = now};
+    int64_t changed = 0;
+    err e = q_job_kill(tx, NULL, &in, &changed);
+    return fenced(e, changed);
+}
+
+err job_idle(struct db_tx *tx, struct arena *mem, ts now, bool *idle)
+{
+    struct job_busy_in in = {.now = now};
+    struct job_busy_row row;
+    TRY(q_job_busy(tx, mem, &in, &row));
+    *idle = !row.busy;
+    return OK;
+}
+
+err job_redrive(struct db_tx *tx, struct arena *mem, sv id, ts now)
+{
+    struct job_redrive_in in = {.id = id, .now = now};
+    int64_t changed = 0;
+    err e = q_job_redrive(tx, mem, &in, &changed);
+    if (e == ERR_UNIQUE)
+        return FAIL(ERR_CONFLICT, "a newer job with the same key is waiting or running");
+    TRY(e);
+    if (changed == 0) {
+        struct job_get_in get = {.id = id};
+        struct job_get_row row;
+        TRY(q_job_get(tx, mem, &get, &row));
+        return FAIL(ERR_CONFLICT, "the job is %.*s: only dead and cancelled jobs run again",
+                    SV_ARG(row.state));
+    }
+    db_on_commit(tx, job_wake);
+    return OK;
+}
+
+err job_redrive_kind(struct db_tx *tx, struct arena *mem, sv kind, ts now, int64_t *count)
+{
+    struct job_redrive_kind_in in = {.kind = kind, .now = now};
+    TRY(q_job_redrive_kind(tx, mem, &in, count));
+    db_on_commit(tx, job_wake);
+    return OK;
+}
+
+err job_cancel(struct db_tx *tx, struct arena *mem, sv id, ts now)
+{
+    struct job_cancel_in in = {.id = id, .now = now};
+    int64_t changed = 0;
+    TRY(q_job_cancel(tx, mem, &in, &changed));
+    if (changed > 0)
+        return OK;
+    struct job_get_in get = {.id = id};
+    struct job_get_row row;
+    TRY(q_job_get(tx, mem, &get, &row));
+    return FAIL(ERR_CONFLICT, "the job is %.*s already", SV_ARG(row.state));
+}

@@ -1,0 +1,24 @@
+/* The queue's rows; inside job/ only. */
+#pragma once
+#include "job/job.h"
+
+#define JOB_LEASE_MS (60 * TS_SECOND)
+
+struct job_want {
+    ts now, until;
+    int64_t n;
+    sv kinds, worker; /* ",a,b," */
+};
+struct job_claimed {
+    sv id, kind, key, payload;
+    int64_t attempt, token;
+};
+/* Up to n due jobs, urgent lane first, oldest first. */
+err job_store_claim(struct db_tx *tx, struct arena *mem, const struct job_want *in,
+                    struct job_claimed **out, size_t *n) MUST_USE;
+/* ERR_GONE if the lease is no longer ours. */
+err job_store_done(struct db_tx *tx, sv id, int64_t token, ts now) MUST_USE;
+err job_store_retry(struct db_tx *tx, sv id, int64_t token, ts run_at, bool uncount, sv error,
+                    ts now) MUST_USE;
+err job_store_kill(struct db_tx *tx, sv id, int64_t token, sv error, ts now) MUST_USE;
+void job_wake(void);
