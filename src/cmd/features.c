@@ -13,6 +13,11 @@
 static const struct route_set *const route_sets[] = {
     &account_routes,      &billing_routes,      &subscription_routes,
     &account_link_routes, &account_page_routes, &page_routes,
+    &account_routes,
+    &account_link_routes,
+    &account_page_routes,
+    &page_routes,
+    &job_routes,
 };
 static const struct job_kind_set *const job_sets[] = {
     &account_jobs,

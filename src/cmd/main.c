@@ -8,6 +8,8 @@ static const struct command commands[] = {
     {"serve", "", "HTTP and jobs, until it is told to stop", cmd_serve},
     {"work", "", "jobs only: more workers beside a server on PostgreSQL", cmd_work},
     {"migrate", "[up|down N|status|check] [--json]", "the database's schema", cmd_migrate},
+    {"jobs", "[list|counts|show ID|redrive ID|cancel ID] [--state S] [--kind K] [--json]",
+     "background jobs: what waits, runs and died", cmd_jobs},
     {"routes", "[--json]", "every endpoint with its rules and its handler", cmd_routes},
     {"user", "list|show|logout|verify [ID or E-MAIL] [--json]", "members", cmd_user},
     {"key", "create [NAME]|list|revoke ID [--json]", "secret keys for servers", cmd_key},
