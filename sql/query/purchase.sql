@@ -168,4 +168,16 @@ DELETE FROM purchase_claim WHERE member = $member;
 -- name: purchase_overdue :many
 -- in: before ts, n int
 -- out: id text
-SELECT id FROM purchase WHERE open_key IS NOT NULL AND expires_at < $before ORDER BY id LIMIT $n;
+SELECT id FROM purchase WHERE open_key > '' AND expires_at < $before ORDER BY open_key LIMIT $n;
+
+-- For `dev state`: without ids and times. member '' = those of visitors.
+-- name: purchase_state :many
+-- in: member text
+-- out: item text, status text, list_price int, price int, currency text, discount_kind text, mismatch bool, late bool, slot text?, use_state text?
+SELECT p.item, p.status, p.list_price, p.price, p.currency, p.discount_kind, p.mismatch, p.late,
+       s.state AS slot, u.state AS use_state
+FROM purchase p
+LEFT JOIN discount_slot s ON s.purchase = p.id
+LEFT JOIN discount_use u ON u.purchase = p.id
+WHERE COALESCE(p.member, '') = $member
+ORDER BY p.item, p.status, p.price;

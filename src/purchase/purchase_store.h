@@ -52,6 +52,7 @@ err purchase_on_claim(struct db_tx *tx, struct arena *mem, const visitor_id *fro
 err purchase_on_claimable(struct db_tx *tx, struct arena *mem, const visitor_id *from,
                           int64_t *count) MUST_USE;
 struct account;
+void purchase_state_init(void); /* purchase_state.c: dev state */
 err purchase_on_verified(struct db_tx *tx, struct arena *mem, const struct account *a,
                          ts now) MUST_USE;
 enum claim_outcome { CLAIM_WON, CLAIM_MINE, CLAIM_TAKEN, CLAIM_OTHER_ADDRESS, CLAIM_UNVERIFIED };
