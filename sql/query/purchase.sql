@@ -179,5 +179,5 @@ SELECT p.item, p.status, p.list_price, p.price, p.currency, p.discount_kind, p.m
 FROM purchase p
 LEFT JOIN discount_slot s ON s.purchase = p.id
 LEFT JOIN discount_use u ON u.purchase = p.id
-WHERE COALESCE(p.member, '') = $member
+WHERE p.member = $member OR ($member = '' AND p.member IS NULL)
 ORDER BY p.item, p.status, p.price;

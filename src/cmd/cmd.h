@@ -14,6 +14,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_work(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_routes(int argc, char **argv);
 int cmd_user(int argc, char **argv);
 int cmd_key(int argc, char **argv);

@@ -3,8 +3,10 @@
 #include "billing/billing.h"
 #include "catalog/catalog.h"
 #include "cmd/cmd.h"
+#include "entitlement/entitlement.h"
 #include "ext/stripe.h"
 #include "page/page.h"
+#include "purchase/purchase.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -20,11 +22,14 @@ static const struct route_set *const route_sets[] = {
     &subscription_routes,
     &page_routes,
     &job_routes,
+    &entitlement_routes,
+    &purchase_routes,
 };
 static const struct job_kind_set *const job_sets[] = {
     &account_jobs,
     &billing_jobs,
     &subscription_jobs,
+    &purchase_jobs,
 };
 
 /* clang-format on */
@@ -37,6 +42,7 @@ static void listen(struct app *app)
                                              .base = app->set.stripe_api_base,
                                              .version = app->set.stripe_api_version});
     billing_init();
+    purchase_init();
 }
 
 #define NROUTES (sizeof route_sets / sizeof *route_sets)

@@ -10,6 +10,7 @@ static const struct command commands[] = {
     {"migrate", "[up|down N|status|check] [--json]", "the database's schema", cmd_migrate},
     {"jobs", "[list|counts|show ID|redrive ID|cancel ID] [--state S] [--kind K] [--json]",
      "background jobs: what waits, runs and died", cmd_jobs},
+    {"check", "[--json]", "every invariant as one query; nothing may come back", cmd_check},
     {"routes", "[--json]", "every endpoint with its rules and its handler", cmd_routes},
     {"user", "list|show|logout|verify [ID or E-MAIL] [--json]", "members", cmd_user},
     {"key", "create [NAME]|list|revoke ID [--json]", "secret keys for servers", cmd_key},

@@ -220,7 +220,9 @@ static err payment_purchase(struct db_tx *tx, struct arena *mem, const struct fa
 
 static err payment_of(struct db_tx *tx, struct arena *mem, const struct fact_change *c, sv *payment)
 {
-    *payment = c->kind == FACT_PAYMENT ? c->object : json_id(json_get(c->value, "payment_intent"));
+    *payment = c->kind == FACT_PAYMENT ? c->object
+               : c->payment.p          ? c->payment
+                                       : json_id(json_get(c->value, "payment_intent"));
     sv charge = json_id(json_get(c->value, "charge"));
     return payment->p || !charge.p ? OK : purchase_payment_of_charge(tx, mem, charge, payment);
 }
