@@ -106,6 +106,14 @@ static bool overdue(const struct links *t, const struct link *l, int64_t now_us)
     }
 }
 
+static void cut(const struct link *l)
+{
+    struct linger now = {.l_onoff = 1}; /* a reader that does not read is owed nothing more */
+    if (l->state == LINK_REPLY)
+        setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    shutdown(l->fd, SHUT_RDWR);
+}
+
 static void sweep(struct links *t)
 {
     int64_t now = clock_mono_us();
@@ -114,7 +122,7 @@ static void sweep(struct links *t)
         if (l->state == LINK_IDLE && now - l->since_us > 2000000)
             look_idle(l, now);
         if (overdue(t, l, now))
-            shutdown(l->fd, SHUT_RDWR);
+            cut(l);
     }
     pthread_mutex_unlock(&t->lock);
     streams_tick(now);

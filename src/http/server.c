@@ -671,12 +671,12 @@ static void abandon_all(struct http_server *s)
 
 void http_stop(struct http_server *s)
 {
+    int64_t grace = (s->o.stop_s ? s->o.stop_s : STOP_SECONDS) * TS_SECOND;
     atomic_store(&s->stopping, true);
     MHD_socket fd = MHD_quiesce_daemon(s->daemon);
     if (fd != MHD_INVALID_SOCKET)
         close(fd);
-    for (int round = 0; !wait_idle(s, round == 0 ? STOP_SECONDS * 1000 : 1000) && round < 5;
-         round++)
+    for (int round = 0; !wait_idle(s, round == 0 ? grace : 1000) && round < 5; round++)
         abandon_all(s);
     if (s->active > 0) { /* the library may not be stopped with a suspended connection */
         log_event(LOG_WARN, "http.stop", "left", "requests", NULL);
