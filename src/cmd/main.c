@@ -16,7 +16,7 @@ static const struct command commands[] = {
     {"key", "create [NAME]|list|revoke ID [--json]", "secret keys for servers", cmd_key},
     {"admin", "create|list|remove [E-MAIL]", "who may use the admin's endpoints", cmd_admin},
     {"dev", "newuser|userstate|state|settle|clock …", "try things out", cmd_dev, .dev_only = true},
-    {"setup", "stripe [--yes] [--live] [--write-env] [--json]",
+    {"setup", "stripe [--yes] [--live] [--write-env] [--no-webhook] [--json]",
      "what the account at Stripe needs: shows the plan, asks, applies", cmd_setup},
     {"doctor", "[--json]", "each problem with the command that mends it", cmd_doctor},
     {"version", "[--json]", "which program this is", cmd_version},

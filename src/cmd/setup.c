@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 struct flags {
-    bool yes, live, write_env, as_json;
+    bool yes, live, write_env, as_json, no_webhook;
 };
 
 static bool load(struct setup *s, struct settings *set)
@@ -198,17 +198,18 @@ static int run(struct setup *s, const struct flags *f)
     return apply(s, items, f);
 }
 
-/* mybeing setup stripe [--yes] [--live] [--write-env] [--json] */
+/* mybeing setup stripe [--yes] [--live] [--write-env] [--no-webhook] [--json] */
 int cmd_setup(int argc, char **argv)
 {
     static const char *const subs[] = {"stripe"};
     struct flags f = {cmd_flag(&argc, argv, "--yes"), cmd_flag(&argc, argv, "--live"),
-                      cmd_flag(&argc, argv, "--write-env"), cmd_flag(&argc, argv, "--json")};
+                      cmd_flag(&argc, argv, "--write-env"), cmd_flag(&argc, argv, "--json"),
+                      cmd_flag(&argc, argv, "--no-webhook")};
     if (cmd_unknown_flags(argc, argv) || cmd_sub("setup", argc > 1 ? argv[1] : NULL, subs, 1) < 0)
         return EXIT_USAGE;
     ARENA_AUTO mem = arena_new(0);
     struct settings set = {0};
-    struct setup s = {.mem = mem};
+    struct setup s = {.mem = mem, .no_webhook = f.no_webhook};
     if (!load(&s, &set))
         return EXIT_WRONG;
     int code = run(&s, &f);

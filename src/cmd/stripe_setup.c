@@ -295,6 +295,10 @@ static err look_webhook(struct setup *s, struct setup_item *item)
 {
     const json *e;
     sv url = setup_webhook_url(s);
+    if (s->no_webhook) {
+        is(item, SETUP_SKIP, SV("no webhook endpoint, as asked"));
+        return OK;
+    }
     if (!sv_starts(url, SV("https://")) && !url_is_loopback(s->set->stripe_api_base)) {
         is(item, SETUP_SKIP,
            arena_printf(s->mem,

@@ -12,6 +12,7 @@ struct setup {
     struct arena *mem;
     const struct settings *set;
     const struct catalog *catalog;
+    bool no_webhook;   /* events come by forwarding: no endpoint is registered */
     sv webhook_secret; /* of an endpoint made now: Stripe says it only once */
     ts date;           /* of Stripe's last answer */
 };

@@ -32,7 +32,8 @@ class Sandbox:
         return self.call("POST", f"/_sandbox/{name}", body)
 
     def forward_to(self, server):
-        """Sends webhooks to the server from now on."""
+        """Sends webhooks to the server from now on; the plan's price is made."""
+        server.cli("setup", "stripe", "--yes", "--no-webhook")
         self.control("forward", url=server.base + "/api/webhooks/stripe")
 
     def pay(self, session, card="4242424242424242", **more):
