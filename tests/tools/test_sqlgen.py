@@ -1,0 +1,117 @@
+"""tools/sqlgen.py: what it makes of .sql files, and how it names mistakes."""
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GOOD = """-- What this file is about.
+-- name: thing_get :one
+-- in: id text, at ts
+-- out: id text, n int?
+SELECT id, '$id ? -- no comment' AS n -- $unknown in a comment, really
+FROM "ta$ble" WHERE id = $id /* $x */ AND at < $at;
+
+-- name: thing_put :exec
+-- in: id text,
+-- in: data blob?
+INSERT INTO thing (data, id) VALUES ($data, $id);
+-- [pg]
+INSERT INTO thing (id, data) VALUES ($id, $data);
+"""
+
+
+def run(tmp_path, queries=None, schema=None):
+    for folder, files in (("query", queries or {}), ("schema", schema or {})):
+        (tmp_path / "sql" / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (tmp_path / "sql" / folder / name).write_text(text)
+    out = [str(tmp_path / n) for n in ("queries.h", "queries.c", "migrations.c", "queries.d")]
+    return subprocess.run([sys.executable, ROOT / "tools/sqlgen.py", tmp_path / "sql", *out], capture_output=True,
+                          text=True, check=False)
+
+
+def read(tmp_path, name):
+    return (tmp_path / name).read_text()
+
+
+def test_parameters_are_numbered_by_annotation_and_quotes_are_left_alone(tmp_path):
+    done = run(tmp_path, {"a.sql": GOOD})
+    assert done.returncode == 0, done.stderr
+    made = read(tmp_path, "queries.c").replace('"\n        "', "").replace("\\?", "?")
+    assert """"SELECT id, '$id ? -- no comment' AS n FROM \\"ta$ble\\" WHERE id = ?1 AND at < ?2",""" in made
+    assert """FROM \\"ta$ble\\" WHERE id = $1 AND at < $2",""" in made
+    assert '"INSERT INTO thing (data, id) VALUES (?2, ?1)"' in made
+    assert '"INSERT INTO thing (id, data) VALUES ($1, $2)"' in made
+    header = read(tmp_path, "queries.h")
+    assert "struct thing_get_row {\n    sv id;\n    opt_int n;\n};" in header
+    assert ("err q_thing_put(struct db_tx *tx, struct arena *mem, const struct thing_put_in *in, int64_t *changed)"
+            in header)
+
+
+def test_it_compiles(tmp_path):
+    kinds = "".join(f"\n-- name: q_{k} :{k}\n-- out: a text, b blob?, c int?, d bool, e ts?, f bool?\nSELECT 1;\n"
+                    for k in ("one", "opt", "many"))
+    schema = {"0001_a.sql": '-- up\nCREATE TABLE a ("x" text DEFAULT \'a;\\b\');\n-- down\nDROP TABLE a;\n'}
+    assert run(tmp_path, {"a.sql": GOOD, "b.sql": kinds}, schema).returncode == 0
+    for name in ("queries.c", "migrations.c"):
+        subprocess.run(["cc", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
+                        "-Wno-missing-field-initializers", "-I", ROOT / "src", "-I", tmp_path, tmp_path / name],
+                       check=True)
+
+
+def test_nothing_at_all_compiles(tmp_path):
+    assert run(tmp_path).returncode == 0
+    for name in ("queries.c", "migrations.c"):
+        subprocess.run(["cc", "-std=gnu17", "-fsyntax-only", "-I", ROOT / "src", "-I", tmp_path, tmp_path / name],
+                       check=True)
+
+
+def test_the_depfile_names_folders_and_files(tmp_path):
+    run(tmp_path, {"a.sql": GOOD})
+    deps = read(tmp_path, "queries.d").split()
+    assert deps[0] == f"{tmp_path}/queries.h:"
+    assert {f"{tmp_path}/sql/query", f"{tmp_path}/sql/schema", f"{tmp_path}/sql/query/a.sql"} <= set(deps)
+
+
+@pytest.mark.parametrize("text, said", [
+    ("-- name: a :one\n-- out: x int\nSELECT $b;\n", "a.sql:3: a: unknown parameter $b"),
+    ("-- name: a :one\n-- out: x int\nSELECT 1\n  + $b;\n", "a.sql:4: a: unknown parameter $b"),
+    ("-- name: a :one\n-- in: b int\n-- out: x int\nSELECT 1;\n", "a.sql:1: a: parameter 'b' is not used"),
+    ("-- name: a :one\n-- out: x number\nSELECT 1;\n", "a.sql:2: unknown type 'number'"),
+    ("-- name: a :one\n-- out: int int\nSELECT 1;\n", "a.sql:2: 'int' can't be the name of a field in C"),
+    ("-- name: a :one\n-- out: x\nSELECT 1;\n", "a.sql:2: 'x' is not `name type`"),
+    ("-- name: a :first\nSELECT 1;\n", "a.sql:1: unknown kind ':first'"),
+    ("-- name: a\nSELECT 1;\n", "a.sql:1: write `-- name: a_name :kind`"),
+    ("-- name: a :one\nSELECT 1;\n", "a.sql:1: a is :one but has no out:"),
+    ("-- name: a :exec\n-- out: x int\nSELECT 1;\n", "a.sql:1: a is :exec but has out:"),
+    ("-- name: a :exec\n", "a.sql:1: a has no SQL"),
+    ("-- name: a :exec\nDELETE FROM b;\n-- [mysql]\nDELETE FROM b;\n", "a.sql:3: unknown variant [mysql]"),
+    ("-- name: a :exec\nDELETE FROM b WHERE c = ?;\n", "a.sql:2: a: '?'"),
+    ("-- name: a :exec\nDELETE FROM b;\nDELETE FROM c;\n", "a.sql:2: a: more than one statement"),
+    ("-- name: a :exec\nDELETE FROM b;\n-- name: a :exec\nDELETE FROM b;\n", "a.sql:3: 'a' is at a.sql:1 already"),
+    ("DELETE FROM b;\n", "a.sql:1: SQL before any `-- name:`"),
+])
+def test_mistakes_are_named(tmp_path, text, said):
+    done = run(tmp_path, {"a.sql": text})
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not (tmp_path / "queries.c").exists()
+
+
+@pytest.mark.parametrize("name, text, said", [
+    ("1_a.sql", "-- up\nx;\n-- down\ny;\n", "a schema file is named NNNN_name.sql"),
+    ("0001_a.sql", "-- up\nx;\n", "no `-- down` part"),
+    ("0001_a.sql", "x;\n-- up\nx;\n-- down\ny;\n", "0001_a.sql:1: SQL before `-- up`"),
+])
+def test_mistakes_in_the_schema(tmp_path, name, text, said):
+    done = run(tmp_path, schema={name: text})
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_two_migrations_with_one_number(tmp_path):
+    text = "-- up\nx;\n-- down\ny;\n"
+    done = run(tmp_path, schema={"0001_a.sql": text, "0001_b.sql": text})
+    assert "0001_b.sql:1: number 0001 is taken by 0001_a.sql" in done.stderr
