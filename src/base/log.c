@@ -74,3 +74,23 @@ void log_line(enum log_level level, const char *fmt, ...)
     va_end(ap);
     log_event(level, "message", "text", text, NULL);
 }
+
+bool log_wanted(enum log_level level)
+{
+    return level >= threshold;
+}
+
+bool log_is_json(void)
+{
+    return as_json;
+}
+
+void log_raw(sv lines)
+{
+    for (size_t at = 0; at < lines.n;) {
+        ssize_t n = write(STDERR_FILENO, lines.p + at, lines.n - at);
+        if (n <= 0)
+            return; /* nobody to tell */
+        at += (size_t)n;
+    }
+}

@@ -12,3 +12,8 @@ void log_init(enum log_format format, enum log_level least);
 void log_event(enum log_level level, const char *event, ...) __attribute__((sentinel));
 /* A sentence for people, the same sink. */
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* For lines that are made by the thousand (the access log): the caller writes the line himself. */
+bool log_wanted(enum log_level level);
+bool log_is_json(void);
+void log_raw(sv lines); /* whole lines with their ends, one write */

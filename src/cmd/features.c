@@ -5,6 +5,7 @@
 #include "cmd/cmd.h"
 #include "entitlement/entitlement.h"
 #include "ext/stripe.h"
+#include "http/health.h"
 #include "page/page.h"
 #include "purchase/purchase.h"
 
@@ -21,6 +22,7 @@ static const struct route_set *const route_sets[] = {
     &billing_routes,
     &subscription_routes,
     &page_routes,
+    &health_routes,
     &job_routes,
     &entitlement_routes,
     &purchase_routes,

@@ -66,6 +66,7 @@ struct links {
     int epoll;
     _Atomic int lingering;
     _Atomic bool stop;
+    struct observer *observer; /* flushed every tick */
     int64_t idle_us, header_us, request_us;
 };
 void links_start(struct links *t, int idle_s, int header_s, int request_s);
@@ -202,7 +203,8 @@ void proxies_client(const struct proxies *p, const char *peer, const struct pair
 struct observer;
 struct observer *observer_new(const struct router *router);
 void observer_free(struct observer *o);
-void observe(struct http_conn *x, int status, size_t bytes);
+void observe(struct http_conn *x, int status, size_t bytes, int64_t now_us);
+void observer_flush(struct observer *o); /* the access log's collected lines */
 
 struct http_server {
     struct http_options o;

@@ -14,7 +14,7 @@
 
 #define LINGER_MAX     256
 #define LINGER_SECONDS 3
-#define TICK_MS        500
+#define TICK_MS        250
 
 /* -------- lingering ends -------- */
 struct lingerer {
@@ -126,6 +126,7 @@ static void sweep(struct links *t)
     }
     pthread_mutex_unlock(&t->lock);
     streams_tick(now);
+    observer_flush(t->observer);
 }
 
 static void *watch(void *arg)

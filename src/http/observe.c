@@ -1,13 +1,14 @@
 /* What is known of the traffic: the access log and the figures of /metrics. Never query values,
  * never bodies. */
+#include "base/calendar.h"
 #include "base/log.h"
 #include "http/inner.h"
 #include "http/metrics.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-#define BUCKETS 14
+#define BUCKETS      14
+#define LOG_TOGETHER (32 * 1024)
 static const struct {
     int64_t us;
     const char *le;
@@ -24,6 +25,8 @@ struct observer {
     const struct router *router;
     struct counts *routes; /* one more: no route */
     _Atomic uint64_t hist[BUCKETS + 1], sum_us;
+    pthread_mutex_t log_lock;
+    struct buf log, spare;
 };
 
 struct observer *observer_new(const struct router *router)
@@ -32,13 +35,19 @@ struct observer *observer_new(const struct router *router)
     if (o == NULL || (o->routes = calloc(router_count(router) + 1, sizeof *o->routes)) == NULL)
         abort();
     o->router = router;
+    pthread_mutex_init(&o->log_lock, NULL);
     return o;
 }
 
 void observer_free(struct observer *o)
 {
-    if (o != NULL)
-        free(o->routes);
+    if (o == NULL)
+        return;
+    observer_flush(o);
+    pthread_mutex_destroy(&o->log_lock);
+    buf_free(&o->log);
+    buf_free(&o->spare);
+    free(o->routes);
     free(o);
 }
 
@@ -47,26 +56,129 @@ static void bump(_Atomic uint64_t *n, uint64_t by)
     atomic_fetch_add_explicit(n, by, memory_order_relaxed);
 }
 
-void observe(struct http_conn *x, int status, size_t bytes)
+/* -------- the access log -------- */
+/* Lines are collected and written together: a write a request would cost more than the request. */
+struct line {
+    char *at;
+};
+
+static void add(struct line *l, sv s)
+{
+    memcpy(l->at, s.p, s.n);
+    l->at += s.n;
+}
+
+static void add_number(struct line *l, uint64_t v, int digits)
+{
+    char text[24], *p = text + sizeof text;
+    do {
+        *--p = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0 || (text + sizeof text) - p < digits);
+    add(l, (sv){p, (size_t)(text + sizeof text - p)});
+}
+
+/* "2026-11-29T06:40:00.123Z"; the second's text is made once a second. */
+static void add_time(struct line *l, ts now)
+{
+    static _Thread_local int64_t second = -1;
+    static _Thread_local char text[TS_TEXT];
+    if (now.ms / 1000 != second) {
+        second = now.ms / 1000;
+        ts_text((ts){second * 1000}, text);
+    }
+    add(l, (sv){text, 19});
+    *l->at++ = '.';
+    add_number(l, (uint64_t)(now.ms % 1000), 3);
+    *l->at++ = 'Z';
+}
+
+static void add_pair(struct line *l, bool quoted, sv key, sv value)
+{
+    add(l, quoted ? SV(",\"") : SV(" "));
+    add(l, key);
+    add(l, quoted ? SV("\":\"") : SV("="));
+    add(l, value);
+    if (quoted)
+        *l->at++ = '"';
+}
+
+static void access_line(struct line *l, const struct http_conn *x, int status, size_t bytes,
+                        int64_t us)
+{
+    bool quoted = log_is_json();
+    const struct route *route = x->match.route;
+    char number[48];
+    struct line n = {number};
+    add(l, quoted ? SV("{\"time\":\"") : SV(""));
+    add_time(l, clock_wall());
+    add(l, quoted ? SV("\",\"level\":\"info\",\"event\":\"http.request\"")
+                  : SV(" info  http.request"));
+    /* the gate took the method for a token; a strange one may still be long */
+    sv method = {x->method_text.p, x->method_text.n < 16 ? x->method_text.n : 16};
+    add_pair(l, quoted, SV("method"), x->early == ERR_BAD_REQUEST ? SV("-") : method);
+    add_pair(l, quoted, SV("route"), route ? sv_from(route->path) : SV("-"));
+    add_number(&n, (uint64_t)status, 1);
+    add_pair(l, quoted, SV("status"), (sv){number, (size_t)(n.at - number)});
+    n.at = number;
+    add_number(&n, (uint64_t)(us / 1000), 1);
+    *n.at++ = '.';
+    add_number(&n, (uint64_t)(us % 1000), 3);
+    add_pair(l, quoted, SV("ms"), (sv){number, (size_t)(n.at - number)});
+    add_pair(l, quoted, SV("id"), sv_from(x->id));
+    n.at = number;
+    add_number(&n, bytes, 1);
+    add_pair(l, quoted, SV("bytes"), (sv){number, (size_t)(n.at - number)});
+    add(l, quoted ? SV("}\n") : SV("\n"));
+}
+
+void observer_flush(struct observer *o)
+{
+    pthread_mutex_lock(&o->log_lock);
+    struct buf lines = o->log;
+    o->log = o->spare;
+    o->spare = (struct buf){0};
+    pthread_mutex_unlock(&o->log_lock);
+    if (lines.n > 0)
+        log_raw(buf_sv(&lines));
+    buf_clear(&lines);
+    pthread_mutex_lock(&o->log_lock);
+    if (o->spare.p == NULL) {
+        o->spare = lines;
+        lines = (struct buf){0};
+    }
+    pthread_mutex_unlock(&o->log_lock);
+    buf_free(&lines);
+}
+
+static void access_log(struct http_conn *x, int status, size_t bytes, int64_t us)
+{
+    if (!log_wanted(LOG_INFO))
+        return;
+    char text[1024]; /* a route's path is ours and short */
+    struct line l = {text};
+    access_line(&l, x, status, bytes, us);
+    struct observer *o = x->s->observer;
+    pthread_mutex_lock(&o->log_lock);
+    buf_add(&o->log, (sv){text, (size_t)(l.at - text)});
+    bool full = o->log.n > LOG_TOGETHER;
+    pthread_mutex_unlock(&o->log_lock);
+    if (full)
+        observer_flush(o);
+}
+
+void observe(struct http_conn *x, int status, size_t bytes, int64_t now_us)
 {
     struct observer *o = x->s->observer;
-    int64_t us = clock_mono_us() - x->started_us;
-    const struct route *route = x->match.route;
-    size_t i = route != NULL ? x->match.index : router_count(o->router);
+    int64_t us = now_us - x->started_us;
+    size_t i = x->match.route != NULL ? x->match.index : router_count(o->router);
     bump(&o->routes[i].by_class[status / 100 < 6 ? status / 100 : 0], 1);
     unsigned b = 0;
     while (b < BUCKETS && us > bounds[b].us)
         b++;
     bump(&o->hist[b], 1);
     bump(&o->sum_us, (uint64_t)us);
-    char st[8], ms[24], size[24], method[16];
-    snprintf(st, sizeof st, "%d", status);
-    snprintf(ms, sizeof ms, "%lld.%03lld", (long long)(us / 1000), (long long)(us % 1000));
-    snprintf(size, sizeof size, "%zu", bytes);
-    snprintf(method, sizeof method, "%.*s", (int)(x->method_text.n < 15 ? x->method_text.n : 15),
-             x->method_text.p ? x->method_text.p : "");
-    log_event(LOG_INFO, "http.request", "method", method, "route", route ? route->path : "-",
-              "status", st, "ms", ms, "id", x->id, "bytes", size, NULL);
+    access_log(x, status, bytes, us);
 }
 
 static void write_routes(const struct observer *o, struct buf *out)

@@ -33,9 +33,29 @@ bool origin_cors(const struct origins *o, sv origin)
     return false;
 }
 
+/* What follows the host of an http origin on loopback (":3000"), or SV_NULL. */
+static sv loopback_port(sv origin)
+{
+    static const char *const names[] = {"http://localhost", "http://127.0.0.1", "http://[::1]"};
+    for (int i = 0; i < 3; i++) {
+        sv name = sv_from(names[i]);
+        if (!sv_starts(origin, name))
+            continue;
+        sv rest = {origin.p + name.n, origin.n - name.n};
+        if (rest.n == 0 || rest.p[0] == ':')
+            return rest;
+    }
+    return SV_NULL;
+}
+
 bool origin_own(const struct origins *o, sv origin)
 {
-    return (o->base.n > 0 && sv_eq_nocase(o->base, origin)) || origin_cors(o, origin);
+    if (o->base.n > 0 && sv_eq_nocase(o->base, origin))
+        return true;
+    sv port = loopback_port(origin); /* on loopback the three names are one place */
+    return (port.p != NULL && loopback_port(o->base).p != NULL &&
+            sv_eq(port, loopback_port(o->base))) ||
+           origin_cors(o, origin);
 }
 
 err origin_check(const struct origins *o, const struct req *r, sv origin)

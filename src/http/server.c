@@ -188,7 +188,7 @@ static enum MHD_Result send_reply(struct http_conn *x)
     atomic_store_explicit(&x->phase, PHASE_SENT, memory_order_relaxed);
     enum MHD_Result ok = MHD_queue_response(x->mc, (unsigned)p->status, m);
     MHD_destroy_response(m);
-    observe(x, p->status, bytes);
+    observe(x, p->status, bytes, now);
     return ok;
 }
 
@@ -623,6 +623,7 @@ err http_start(const struct http_options *o, struct http_server **out)
     s->listen_fd = fd;
     s->port = port_of(fd);
     s->workers = workers_start(o->workers ? o->workers : 16, 4096);
+    s->links.observer = s->observer;
     links_start(&s->links, o->idle_s, o->header_s, o->request_s);
     unsigned conns = allow_connections(o->max_conns ? o->max_conns : 20000);
     s->daemon = start_daemon(s, conns < s->loops ? s->loops : conns);

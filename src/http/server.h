@@ -17,7 +17,7 @@ struct http_options {
     unsigned max_conns;              /* 0: 20000 */
     size_t body_max;                 /* 1 MiB */
     int idle_s, header_s, request_s; /* deadlines: 75, 10, 60 */
-    int stop_s;         /* running requests may take this long at a stop: 10 */
+    int stop_s;                      /* running requests may take this long at a stop: 10 */
     bool dev;           /* the program's clock is re-read each request; only LIMIT_LOGIN limits */
     sv base_url;        /* for the Origin check; https or not decides about cookies */
     sv cors_origins;    /* comma list */

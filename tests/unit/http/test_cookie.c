@@ -97,6 +97,11 @@ static void origins(void **state)
     assert_false(o.secure);
     assert_true(origin_own(&o, SV("http://127.0.0.1:3000")));
     assert_false(origin_own(&o, SV("http://127.0.0.1:3001")));
+    assert_true(origin_own(&o, SV("http://localhost:3000")));
+    assert_true(origin_own(&o, SV("http://[::1]:3000")));
+    assert_false(origin_own(&o, SV("http://localhost:30000")));
+    assert_false(origin_own(&o, SV("http://localhost.evil:3000")));
+    assert_false(origin_own(&o, SV("https://localhost:3000")));
 }
 
 static void proxies(void **state)
