@@ -1,0 +1,262 @@
+#include "chat/turn.h"
+#include "base/log.h"
+#include "chat/turn_inner.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* ---- the turns of this process, under one lock */
+
+struct turns turns = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+static _Atomic int64_t paused_until_us;
+
+#define PAUSE_US       (5 * 60 * INT64_C(1000000))
+#define TRIES          3
+#define RETRY_FIRST_US INT64_C(500000)
+
+bool turn_paused(void)
+{
+    return clock_mono_us() < atomic_load(&paused_until_us);
+}
+
+static bool answered(const struct turn *t)
+{
+    return t->status >= 200 && t->status < 300;
+}
+
+/* Sends to every browser that listens; forgets those that left. */
+static void broadcast(struct turn *t, sv bytes)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->nsubs; i++) {
+        if (stream_gone(t->subs[i])) {
+            stream_unref(t->subs[i]);
+            continue;
+        }
+        if (bytes.n > 0)
+            stream_send(t->subs[i], bytes);
+        t->subs[kept++] = t->subs[i];
+    }
+    t->nsubs = kept;
+}
+
+static void subscribe(struct turn *t, struct stream *s)
+{
+    t->subs = realloc(t->subs, (t->nsubs + 1) * sizeof *t->subs);
+    if (t->subs == NULL)
+        abort();
+    t->subs[t->nsubs++] = stream_ref(s);
+}
+
+static void free_turn(struct turn *t)
+{
+    for (size_t i = 0; i < t->nsubs; i++) {
+        stream_close(t->subs[i]);
+        stream_unref(t->subs[i]);
+    }
+    free(t->subs);
+    ai_stream_free(&t->ai);
+    arena_free(t->mem);
+    free(t);
+}
+
+void turn_finish(struct turn *t)
+{
+    BUF_AUTO out = {0};
+    turn_write_text(&out, &t->view, buf_sv(&t->ai.text), t->sent);
+    turn_write_ending(&out, &t->view, t->ai.text.n, t->stop, 0);
+    broadcast(t, buf_sv(&out));
+    for (struct turn **p = &turns.list; *p != NULL; p = &(*p)->next)
+        if (*p == t) {
+            *p = t->next;
+            break;
+        }
+    free_turn(t);
+}
+
+static struct turn *find(sv message)
+{
+    for (struct turn *t = turns.list; t != NULL; t = t->next)
+        if (sv_eq(t->view.message, message))
+            return t;
+    return NULL;
+}
+
+/* ---- what the transfer says (on the client's thread) */
+
+static void on_status(void *arg, int status, const struct http_header *headers, size_t n)
+{
+    struct turn *t = arg;
+    pthread_mutex_lock(&turns.lock);
+    t->status = status;
+    t->retryable = ai_retryable(status, headers, n, &t->after_ms);
+    pthread_mutex_unlock(&turns.lock);
+}
+
+static bool on_data(void *arg, sv bytes)
+{
+    struct turn *t = arg;
+    pthread_mutex_lock(&turns.lock);
+    bool go_on = !t->cancelled;
+    if (go_on && answered(t)) {
+        ai_stream_feed(&t->ai, bytes);
+        BUF_AUTO out = {0};
+        turn_write_text(&out, &t->view, buf_sv(&t->ai.text), t->sent);
+        t->sent = t->ai.text.n;
+        if (out.n > 0)
+            broadcast(t, buf_sv(&out));
+        go_on = !t->ai.failed && !t->ai.ended;
+    }
+    pthread_mutex_unlock(&turns.lock);
+    return go_on;
+}
+
+/* Is another try allowed and useful? Only before the first text. ai/CONTRACT §5. */
+static bool may_retry(const struct turn *t)
+{
+    if (t->cancelled || turns.stopping || t->ai.text.n > 0 || t->tries >= TRIES)
+        return false;
+    if (!answered(t))
+        return t->status == 0 || t->retryable;
+    return t->ai.overloaded;
+}
+
+static enum ai_stop stop_of(const struct turn *t)
+{
+    if (t->cancelled)
+        return AI_CANCELLED;
+    if (turns.stopping)
+        return AI_INTERRUPTED;
+    return answered(t) ? ai_stream_stop(&t->ai) : AI_ERROR;
+}
+
+static void on_end(void *arg, const char *failure, bool timed_out)
+{
+    (void)failure, (void)timed_out;
+    struct turn *t = arg;
+    pthread_mutex_lock(&turns.lock);
+    t->flow = NULL;
+    if (t->status == 401 || t->status == 403) {
+        atomic_store(&paused_until_us, clock_mono_us() + PAUSE_US);
+        metric_add("mb_ai_key_refused_total", 1);
+        log_event(LOG_ERROR, "ai.key_refused", "pause", "5 min", NULL);
+    }
+    if (may_retry(t)) {
+        int64_t wait = t->after_ms >= 0 ? t->after_ms * 1000 : RETRY_FIRST_US << (t->tries - 1);
+        t->retry_at_us = clock_mono_us() + (wait < 60000000 ? wait : 60000000);
+    } else {
+        t->stop = stop_of(t);
+        t->over = true;
+    }
+    pthread_cond_signal(&turns.wake);
+    pthread_mutex_unlock(&turns.lock);
+}
+
+static const struct http_feed feed = {
+    .status = on_status,
+    .data = on_data,
+    .end = on_end,
+    .first_event_ms = 30000,
+    .silence_ms = 60000,
+};
+
+void turn_try(struct turn *t)
+{
+    t->tries++;
+    t->retry_at_us = 0;
+    t->status = 0;
+    t->retryable = true;
+    t->after_ms = -1;
+    ai_stream_free(&t->ai);
+    t->ai = (struct ai_stream){.dialect = t->dialect};
+    if (http_feed_start(&t->call, &feed, t, &t->flow) != OK) {
+        t->stop = AI_ERROR;
+        t->over = true;
+    }
+}
+
+/* ---- beginning, following, stopping */
+
+static void copy_call(struct turn *t, const struct http_call *c)
+{
+    struct http_header *h = ARENA_ARRAY(t->mem, struct http_header, c->nheaders);
+    for (size_t i = 0; i < c->nheaders; i++)
+        h[i] = (struct http_header){arena_cstr(t->mem, sv_from(c->headers[i].name)),
+                                    arena_sv(t->mem, c->headers[i].value)};
+    t->call = *c;
+    t->call.headers = h;
+    t->call.url = arena_sv(t->mem, c->url);
+    t->call.body = arena_sv(t->mem, c->body);
+}
+
+err turn_begin(const struct turn_start *start, struct stream *s)
+{
+    struct turn *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        abort();
+    t->mem = arena_new(4096);
+    t->view = start->view;
+    t->view.message = arena_sv(t->mem, start->view.message);
+    t->view.conversation = arena_sv(t->mem, start->view.conversation);
+    t->view.parent = arena_sv(t->mem, start->view.parent);
+    t->owner = arena_sv(t->mem, start->owner);
+    t->member = start->member;
+    t->model = arena_sv(t->mem, start->model);
+    t->ticket = start->ticket;
+    t->ticket.network = arena_sv(t->mem, start->ticket.network);
+    t->dialect = start->dialect;
+    t->wants_title = start->wants_title;
+    copy_call(t, start->call);
+    pthread_mutex_lock(&turns.lock);
+    turn_thread_start(start->app);
+    t->next = turns.list;
+    turns.list = t;
+    subscribe(t, s);
+    stream_send(s, start->opening);
+    turn_try(t);
+    pthread_cond_signal(&turns.wake);
+    pthread_mutex_unlock(&turns.lock);
+    return OK;
+}
+
+bool turn_follow_here(sv message, int64_t after, struct stream *s)
+{
+    pthread_mutex_lock(&turns.lock);
+    struct turn *t = find(message);
+    if (t != NULL) {
+        BUF_AUTO out = {0};
+        int64_t seen = after - TURN_TEXT_AT;
+        size_t from = seen < 0 ? 0 : (size_t)seen < t->sent ? (size_t)seen : t->sent;
+        turn_write_opening(&out, &t->view, after);
+        turn_write_text(&out, &t->view, (sv){t->ai.text.p, t->sent}, from);
+        if (out.n > 0)
+            stream_send(s, buf_sv(&out));
+        subscribe(t, s);
+    }
+    pthread_mutex_unlock(&turns.lock);
+    return t != NULL;
+}
+
+void turn_cancel_locked(struct turn *t)
+{
+    t->cancelled = true;
+    if (t->flow != NULL) {
+        http_feed_cancel(t->flow);
+    } else if (!t->over) { /* between two tries */
+        t->retry_at_us = 0;
+        t->stop = AI_CANCELLED;
+        t->over = true;
+        pthread_cond_signal(&turns.wake);
+    }
+}
+
+bool turn_cancel(sv message)
+{
+    pthread_mutex_lock(&turns.lock);
+    struct turn *t = find(message);
+    if (t != NULL)
+        turn_cancel_locked(t);
+    pthread_mutex_unlock(&turns.lock);
+    return t != NULL;
+}
