@@ -86,3 +86,7 @@ SELECT m.conversation_id, m.id, m.parent_id, m.depth, m.role, m.body, m.key_id, 
 FROM ai_conversation c JOIN ai_message m ON m.conversation_id = c.id
 WHERE c.owner = $owner AND (m.conversation_id, m.depth, m.id) > ($after_conversation, $after_depth, $after_id)
 ORDER BY m.conversation_id, m.depth, m.id LIMIT $n;
+
+-- name: chat_conversation_suggest :exec
+-- in: id text, title text
+UPDATE ai_conversation SET title = $title, title_source = 'job' WHERE id = $id AND title_source = 'auto';

@@ -81,6 +81,7 @@ static const struct spec specs[] = {
     {"AI_API_KEY", K_TEXT, S(ai_api_key)},
     {"AI_MODEL", K_TEXT, S(ai_model), .max = 200},
     {"AI_MAX_TOKENS", K_INT, S(ai_max_tokens), "1024", 1, 1000000},
+    {"AI_DAILY_TOKENS", K_INT, S(ai_daily_tokens), "0", 0, 1000000000},
     {"AI_FREE_UNIT", K_ENUM, R(ai_free_unit), "conversation", .values = units},
     {"BACKUP_DIR", K_TEXT, S(backup_dir)},
     {"BACKUP_KEEP", K_INT, S(backup_keep), "7", 1, 10000},

@@ -29,6 +29,7 @@ struct settings {
     enum ai_dialect ai_dialect;
     sv ai_base_url, ai_api_key, ai_model;
     int64_t ai_max_tokens;
+    int64_t ai_daily_tokens; /* ceiling of one member and day; 0 = none */
     bool ai_free_unit_message;
     sv log_format, log_level, catalog_path;
     double rate_limit_scale; /* RATE_LIMIT_SCALE; 0 = not set */

@@ -11,6 +11,16 @@ err chat_history_get(struct req *r);
 err chat_history_delete(struct req *r);
 err chat_messages_get(struct req *r);
 err chat_conversation_patch(struct req *r);
+err chat_conversation_post(struct req *r);
+err chat_turn_post(struct req *r);
+err chat_turn_resume(struct req *r);
+err chat_turn_stop(struct req *r);
+err chat_search(struct req *r);
+err chat_export(struct req *r);
+err chat_usage_get(struct req *r);
+
+/* The job chat.title: a better title by the AI; a member's own always wins. */
+err chat_title_run(struct job *j);
 
 /* What they need of the store. */
 err chat_conversation_list(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,

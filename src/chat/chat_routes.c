@@ -16,6 +16,17 @@ static const struct route routes[] = {
           .tx = TX_READ),
     ROUTE(PATCH, "/api/chat/conversations/{id}", chat_conversation_patch, .auth = AUTH_VISITOR,
           .tx = TX_WRITE, .body = BODY_JSON),
+    ROUTE(POST, "/api/chat/conversations", chat_conversation_post, .auth = AUTH_VISITOR,
+          .tx = TX_WRITE, .body = BODY_JSON),
+    ROUTE(POST, "/api/chat/conversations/{id}/messages", chat_turn_post, .auth = AUTH_VISITOR,
+          .tx = TX_NONE, .body = BODY_JSON, .lenient = true),
+    ROUTE(GET, "/api/chat/conversations/{id}/messages/{messageId}/stream", chat_turn_resume,
+          .auth = AUTH_VISITOR, .tx = TX_NONE),
+    ROUTE(POST, "/api/chat/conversations/{id}/messages/{messageId}/stop", chat_turn_stop,
+          .auth = AUTH_VISITOR, .tx = TX_NONE, .body = BODY_JSON),
+    ROUTE(GET, "/api/chat/search", chat_search, .auth = AUTH_VISITOR, .tx = TX_READ),
+    ROUTE(GET, "/api/chat/export", chat_export, .auth = AUTH_VISITOR, .tx = TX_READ),
+    ROUTE(GET, "/api/admin/ai/usage", chat_usage_get, .auth = AUTH_ADMIN, .tx = TX_READ),
 };
 const struct route_set chat_routes = {routes, sizeof routes / sizeof *routes};
 
@@ -32,7 +43,21 @@ static err run_prune(struct job *j)
     return job_finish(j, prune, j);
 }
 
+static err rescue(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    (void)arg;
+    return q_chat_turn_rescue(tx, mem, &(struct chat_turn_rescue_in){.before = clock_wall()}, NULL);
+}
+
+/* Answers whose process died. ai/CONTRACT §5: interrupted, and what came is kept. */
+static err run_rescue(struct job *j)
+{
+    return job_finish(j, rescue, j);
+}
+
 static const struct job_kind jobs[] = {
+    {.name = "chat.title", .run = chat_title_run, .max_attempts = 3},
+    {.name = "chat.rescue", .run = run_rescue, .every = "* * * * *"},
     {.name = "chat.prune", .run = run_prune, .every = "20 3 * * *"},
 };
 const struct job_kind_set chat_jobs = {jobs, sizeof jobs / sizeof *jobs};

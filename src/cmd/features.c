@@ -2,6 +2,7 @@
 #include "account/account.h"
 #include "billing/billing.h"
 #include "catalog/catalog.h"
+#include "chat/chat.h"
 #include "cmd/cmd.h"
 #include "entitlement/entitlement.h"
 #include "ext/stripe.h"
@@ -26,12 +27,14 @@ static const struct route_set *const route_sets[] = {
     &job_routes,
     &entitlement_routes,
     &purchase_routes,
+    &chat_routes,
 };
 static const struct job_kind_set *const job_sets[] = {
     &account_jobs,
     &billing_jobs,
     &subscription_jobs,
     &purchase_jobs,
+    &chat_jobs,
 };
 
 /* clang-format on */
@@ -45,6 +48,7 @@ static void listen(struct app *app)
                                              .version = app->set.stripe_api_version});
     billing_init();
     purchase_init();
+    chat_init();
 }
 
 #define NROUTES (sizeof route_sets / sizeof *route_sets)
