@@ -57,15 +57,10 @@ FROM webhook_event WHERE object = $object ORDER BY created_at DESC, id DESC LIMI
 
 -- name: event_walk :many
 -- in: after_at ts, after_id text, n int
--- out: id text, type text, created_at ts, status text, dict int, size int, payload blob
-SELECT id, type, created_at, status, dict, size, payload
+-- out: id text, received_at ts, dict int, size int, payload blob
+SELECT id, received_at, dict, size, payload
 FROM webhook_event WHERE (received_at, id) > ($after_at, $after_id)
 ORDER BY received_at, id LIMIT $n;
-
--- name: event_walk_key :opt
--- in: id text
--- out: received_at ts
-SELECT received_at FROM webhook_event WHERE id = $id;
 
 -- name: event_count :one
 -- out: total int, failed int
@@ -600,3 +595,56 @@ SELECT kind FROM billing_flag WHERE ref = $ref;
 -- out: paid int, refunded int
 SELECT CAST(COALESCE(SUM(amount_paid), 0) AS bigint) AS paid, CAST(COALESCE(SUM(refunded), 0) AS bigint) AS refunded
 FROM fact_invoice WHERE member = $member AND status = 'paid';
+
+-- ======== comparing with Stripe, and with a rebuild ========
+
+-- name: drift_clear :exec
+DELETE FROM billing_drift;
+
+-- name: subscription_living :many
+-- out: id text, status text, as_of ts
+SELECT id, status, as_of FROM subscription
+WHERE status NOT IN ('canceled', 'incomplete_expired') AND gone_at IS NULL ORDER BY id;
+
+-- name: shadow_facts :many
+-- out: kind text, id text, content text, fetched bool
+SELECT 'subscription' AS kind, id, 'status ' || status || ', paid through ' || COALESCE(CAST(paid_through AS text), '-')
+       || ', barred ' || COALESCE(barred, '-') || ', first failure ' || COALESCE(CAST(first_failure AS text), '-')
+       || ', gone ' || COALESCE(CAST(gone_at AS text), '-') || ', digest ' || CAST(digest AS text) AS content,
+       source AS fetched
+FROM subscription
+UNION ALL
+SELECT 'invoice', id, 'status ' || status || ', refunded ' || CAST(refunded AS text) || ', cover '
+       || CAST(cover AS text) || ', first failed ' || COALESCE(CAST(first_failed AS text), '-') || ', digest '
+       || CAST(digest AS text), source
+FROM fact_invoice
+UNION ALL
+SELECT 'payment_intent', id, 'status ' || status || ', paid at ' || COALESCE(CAST(paid_at AS text), '-')
+       || ', digest ' || CAST(digest AS text), source
+FROM fact_payment
+UNION ALL
+SELECT 'charge', id, 'status ' || status || ', refunded ' || CAST(refunded AS text) || ', digest '
+       || CAST(digest AS text), source
+FROM fact_charge
+UNION ALL
+SELECT 'refund', id, 'status ' || status || ', payment ' || COALESCE(payment, '-') || ', digest '
+       || CAST(digest AS text), source
+FROM fact_refund
+UNION ALL
+SELECT 'dispute', id, 'status ' || status || ', payment ' || COALESCE(payment, '-') || ', digest '
+       || CAST(digest AS text), source
+FROM fact_dispute
+UNION ALL
+SELECT 'checkout.session', id, 'status ' || COALESCE(status, '-') || ', failed ' || CAST(async_failed AS text)
+       || ', digest ' || CAST(digest AS text), source
+FROM fact_session
+UNION ALL
+SELECT 'customer', id, 'deleted ' || CAST(deleted AS text) || ', digest ' || CAST(digest AS text), source
+FROM fact_customer WHERE rank >= 0
+UNION ALL
+SELECT 'invoice_payment', id, 'status ' || status || ', digest ' || CAST(digest AS text), source
+FROM fact_invoice_payment
+UNION ALL
+SELECT 'payment_method', id, 'digest ' || CAST(digest AS text), source
+FROM fact_payment_method
+ORDER BY kind, id;

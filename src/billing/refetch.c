@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "billing/event.h"
 #include "billing/fact.h"
+#include "billing/sync.h"
 #include "ext/stripe.h"
 #include "http/client.h"
 #include "queries.h"
@@ -129,6 +130,14 @@ static err job_refetch(struct job *j)
         job_permanent(j);
     TRY(e);
     return gone ? OK : job_finish(j, apply_answer, &f);
+}
+
+err refetch_now(struct app *app, struct db *db, struct arena *mem, sv object, ts now, bool *gone)
+{
+    struct fetch f = {
+        .app = app, .kind = fact_kind_guess(object), .id = object, .known = TS_NONE, .now = now};
+    TRY(ask(mem, db, &f, gone));
+    return *gone ? OK : db_write(db, mem, apply_answer, &f);
 }
 
 /* -------- links -------- */
@@ -281,5 +290,6 @@ static const struct job_kind kinds[] = {
     {.name = "stripe.link", .run = job_link, .max_attempts = 12},
     {.name = "billing.retry_event", .run = job_retry_event, .max_attempts = 10},
     {.name = "billing.dict", .run = job_dict, .max_attempts = 2},
+    {.name = "billing.sync", .run = sync_job, .max_attempts = 5, .every = "17 3 * * *"},
 };
 const struct job_kind_set billing_jobs = JOB_SET(kinds);
