@@ -106,6 +106,34 @@ err billing_adopt(struct db_tx *tx, struct arena *mem, struct app *app, const us
 err billing_flag_put(struct db_tx *tx, struct arena *mem, const char *kind, sv ref, sv detail,
                      ts now) MUST_USE;
 
+/* -------- stored events (admin/, cmd/) -------- */
+struct billing_event {
+    sv id, type, object, status /* applied ignored failed */, error;
+    ts created, received;
+    int64_t attempts, size;
+};
+enum billing_event_filter { EVENTS_ALL, EVENTS_WITH_FAILURE };
+/* Newest arrival first, those before (at, id): {INT64_MAX}, "" = from the start. */
+err billing_event_list(struct db_tx *tx, struct arena *mem, enum billing_event_filter f, ts before,
+                       sv before_id, int64_t limit, struct billing_event **out, size_t *n) MUST_USE;
+/* All about one Stripe object, newest created first. */
+err billing_event_list_object(struct db_tx *tx, struct arena *mem, sv object, int64_t limit,
+                              struct billing_event **out, size_t *n) MUST_USE;
+/* One with its body as it came. ERR_NOT_FOUND. */
+err billing_event_get(struct db_tx *tx, struct arena *mem, sv id, struct billing_event *out,
+                      sv *payload) MUST_USE;
+/* Applies it again: what it says and is not older than the facts takes effect. *result: applied,
+ * ignored, failed. ERR_NOT_FOUND. */
+err billing_event_replay(struct db_tx *tx, struct arena *mem, struct app *app, sv id, ts now,
+                         const char **result, sv *why) MUST_USE;
+struct billing_flag {
+    sv kind, ref, detail;
+    ts created;
+};
+err billing_flag_list(struct db_tx *tx, struct arena *mem, int64_t limit, struct billing_flag **out,
+                      size_t *n) MUST_USE;
+err billing_flag_del(struct db_tx *tx, struct arena *mem, const char *kind, sv ref) MUST_USE;
+
 /* At start: adds billing's part to `mybeing dev state` and `dev userstate`. */
 void billing_init(void);
 

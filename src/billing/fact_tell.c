@@ -19,7 +19,7 @@ void billing_listen(billing_fact_fn fn)
 
 err fact_tell(struct db_tx *tx, struct arena *mem, struct app *app, const struct fact_change *c)
 {
-    for (unsigned i = 0; i < nlisteners; i++)
+    for (unsigned i = 0; app && i < nlisteners; i++) /* a rebuild for comparison has no app */
         TRY(listeners[i](tx, mem, app, c));
     return OK;
 }
@@ -31,7 +31,7 @@ err fact_tell_again(struct db_tx *tx, struct arena *mem, struct app *app, enum f
         .kind = kind, .object = id, .as_of = now, .payment = payment, .now = now};
     if (member)
         c.member = *member;
-    if (nlisteners == 0)
+    if (nlisteners == 0 || !app)
         return OK;
     struct event_of_object_row row;
     bool found;

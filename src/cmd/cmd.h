@@ -16,6 +16,8 @@ int cmd_migrate(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_routes(int argc, char **argv);
+int cmd_sync(int argc, char **argv);
+int cmd_events(int argc, char **argv);
 int cmd_user(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_admin(int argc, char **argv);
