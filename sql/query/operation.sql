@@ -55,3 +55,22 @@ FROM operation WHERE status = 'pending' AND created_at < $before ORDER BY create
 -- in: before ts
 UPDATE operation SET answer = NULL, form = ''
 WHERE status = 'done' AND created_at < $before AND answer IS NOT NULL;
+
+-- SPEC §2: one open checkout a member.
+-- name: check_one_open_checkout :many
+-- in: now ts
+-- out: ref text, detail text
+SELECT member, 'has ' || CAST(COUNT(*) AS text) || ' open checkouts for the plan'
+FROM fact_session
+WHERE mode = 'subscription' AND status = 'open' AND member IS NOT NULL AND expires_at > $now
+GROUP BY member HAVING COUNT(*) > 1;
+
+-- name: check_operation_outcome :many
+-- out: ref text, detail text
+SELECT id, 'is ' || status || ' and has no time of its end' FROM operation
+WHERE status <> 'pending' AND done_at IS NULL;
+
+-- name: check_customer_unique :many
+-- out: ref text, detail text
+SELECT id, 'is the customer of ' || CAST(COUNT(*) AS text) || ' members' FROM customer
+GROUP BY id HAVING COUNT(*) > 1;
