@@ -9,6 +9,7 @@
 
 #define LEASE_PERSON_MS (11 * TS_SECOND)
 #define LEASE_JOB_MS    (100 * TS_SECOND)
+#define LEASE_EVERY     8              /* looks at the row between two tries for the lease */
 #define KEY_LIFE_MS     (23 * TS_HOUR) /* Stripe keeps keys for at least 24 h */
 
 struct run {
@@ -210,8 +211,10 @@ err operation_run(struct app *app, struct arena *mem, const struct operation *op
     run.lease_ms = w == STRIPE_PERSON ? LEASE_PERSON_MS : LEASE_JOB_MS;
     int64_t deadline = clock_mono_us() + (LEASE_PERSON_MS + 500) * 1000;
     *out = (struct stripe_answer){.date = TS_NONE};
-    for (;;) {
-        TRY(db_write(app->db, mem, tx_lease, &run));
+    for (unsigned i = 0;; i++) {
+        run.flag = false;
+        if (i % LEASE_EVERY == 0)
+            TRY(db_write(app->db, mem, tx_lease, &run));
         TRY(db_read(app->db, mem, tx_load, &run));
         if (!sv_is(run.now.status, "pending"))
             return recall(&run, mem, out);
