@@ -60,7 +60,7 @@ CREATE TABLE manual_discount (
     disabled_at bigint
 );
 CREATE UNIQUE INDEX manual_discount_code ON manual_discount (code);
-CREATE INDEX manual_discount_member ON manual_discount (member);
+CREATE INDEX manual_discount_member ON manual_discount (member, code);
 
 -- Their uses. Numbers are given only where there is a limit, and only once.
 CREATE TABLE discount_use (
