@@ -57,6 +57,8 @@ static const struct spec specs[] = {
     {"EMAIL_PROVIDER", K_ENUM, R(email_provider), NULL, .values = providers},
     {"EMAIL_FALLBACK_PROVIDER", K_ENUM, R(email_fallback), "none", .values = providers},
     {"EMAIL_FROM", K_TEXT, S(email_from), .min = 3, .max = 400},
+    {"EMAIL_TEMPLATES_DIR", K_TEXT, S(email_templates_dir)},
+    {"EMAIL_RATE_PER_MINUTE", K_INT, S(email_rate_per_minute), "0", 0, 1000000},
     {"EMAIL_CONSOLE_DIR", K_TEXT, S(email_console_dir)},
     {"EMAIL_CONSOLE_IN_PRODUCTION", K_BOOL, R(console_in_production), "0"},
     {"SENDGRID_API_KEY", K_TEXT, S(sendgrid_api_key)},

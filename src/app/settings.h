@@ -21,7 +21,8 @@ struct settings {
     enum email_provider email_provider, email_fallback_provider;
     sv sendgrid_api_key, sendgrid_api_base, sendgrid_webhook_key;
     sv postmark_server_token, postmark_api_base, postmark_stream, postmark_webhook_secret;
-    sv smtp_url, email_from, email_console_dir;
+    sv smtp_url, email_from, email_console_dir, email_templates_dir;
+    int64_t email_rate_per_minute; /* 0: no limit */
     sv auth_secret; /* AUTH_SECRET: visitors' cookies, unsubscribe tokens; made and kept in the
                        database when it is not set */
     sv auth_jwks_url, auth_issuer, auth_audience;

@@ -7,6 +7,7 @@
 #include "entitlement/entitlement.h"
 #include "ext/stripe.h"
 #include "http/health.h"
+#include "mail/mail.h"
 #include "page/page.h"
 #include "purchase/purchase.h"
 
@@ -28,9 +29,11 @@ static const struct route_set *const route_sets[] = {
     &entitlement_routes,
     &purchase_routes,
     &chat_routes,
+    &mail_routes,
 };
 static const struct job_kind_set *const job_sets[] = {
     &account_jobs,
+    &mail_jobs,
     &billing_jobs,
     &subscription_jobs,
     &purchase_jobs,
@@ -42,6 +45,7 @@ static const struct job_kind_set *const job_sets[] = {
 /* Listeners: what one feature does when another says that something happened. */
 static void listen(struct app *app)
 {
+    mail_init(app);
     account_init(app);
     stripe_configure(&(struct stripe_config){.key = app->set.stripe_secret_key,
                                              .base = app->set.stripe_api_base,

@@ -41,3 +41,13 @@ struct mail_new {
 };
 /* In the caller's transaction. Zero .expires counts as none. */
 err mail_put(struct db_tx *tx, struct arena *mem, const struct mail_new *m, ts now) MUST_USE;
+
+/* Erasure: what was mailed to a member goes with the member (suppressions of the address stay). */
+err mail_erase(struct db_tx *tx, const user_id *member) MUST_USE;
+
+struct app;
+void mail_init(struct app *app); /* at start: templates, rate */
+void mail_stop(void);            /* closes kept connections */
+struct route_set;
+extern const struct route_set mail_routes;
+extern const struct job_kind_set mail_jobs;

@@ -333,3 +333,9 @@ err mail_store_events(struct db_tx *tx, struct arena *mem, sv email_id, struct m
     *n = got;
     return OK;
 }
+
+err mail_erase(struct db_tx *tx, const user_id *member)
+{
+    struct mail_erase_member_in in = {.member_id = user_id_sv(member)};
+    return q_mail_erase_member(tx, NULL, &in, NULL);
+}
