@@ -13,6 +13,7 @@ struct command {
 int cmd_serve(int argc, char **argv);
 int cmd_work(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
+int cmd_email(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_routes(int argc, char **argv);

@@ -8,6 +8,8 @@ static const struct command commands[] = {
     {"serve", "", "HTTP and jobs, until it is told to stop", cmd_serve},
     {"work", "", "jobs only: more workers beside a server on PostgreSQL", cmd_work},
     {"migrate", "[up|down N|status|check] [--json]", "the database's schema", cmd_migrate},
+    {"email", "check|preview NAME|list|resume PROVIDER|allow ADDRESS [--text] [--dir D] [--json]",
+     "mail: templates, what was sent, paused providers, suppressed addresses", cmd_email},
     {"jobs", "[list|counts|show ID|redrive ID|cancel ID] [--state S] [--kind K] [--json]",
      "background jobs: what waits, runs and died", cmd_jobs},
     {"check", "[--json]", "every invariant as one query; nothing may come back", cmd_check},
