@@ -52,9 +52,9 @@ struct link {
     _Atomic int state;
     _Atomic int64_t since_us; /* of the state */
     uint64_t seen_bytes;      /* received when last looked at, while idle */
-    bool fresh, looked;
+    _Atomic bool fresh, looked;
     bool linger; /* closed by us while the client may still be sending */
-    struct http_conn *req;
+    struct http_conn *_Atomic req;
     char address[ADDRESS_MAX];
 };
 struct links {

@@ -98,7 +98,7 @@ static void conn_give(struct http_conn *x)
         conn_free(x);
         return;
     }
-    x->link->req = NULL;
+    atomic_store_explicit(&x->link->req, NULL, memory_order_relaxed);
     x->next_free = p->first;
     p->first = x;
     p->n++;
@@ -278,7 +278,7 @@ static void conn_begin(struct http_conn *x, struct link *link, void *mc)
                       .id = x->id};
     x->link = link;
     x->mc = mc;
-    link->req = x;
+    atomic_store_explicit(&link->req, x, memory_order_release);
     atomic_store_explicit(&x->phase, PHASE_RECEIVING, memory_order_relaxed);
     x->heads = (struct pairs){x->heads_inline, 0, HEADS_INLINE};
     x->query = (struct pairs){x->query_inline, 0, PAIRS_INLINE};
@@ -434,7 +434,8 @@ static void on_completed(void *cls, struct MHD_Connection *mc, void **con,
     *con = NULL;
     atomic_fetch_sub_explicit(&s->active, 1, memory_order_relaxed);
     struct link *l = x->link;
-    l->fresh = l->looked = false;
+    atomic_store_explicit(&l->fresh, false, memory_order_relaxed);
+    atomic_store_explicit(&l->looked, false, memory_order_relaxed);
     link_set(l, LINK_IDLE, clock_mono_us());
     if (x->phase == PHASE_ABANDONED) {
         pthread_mutex_lock(&s->links.lock);

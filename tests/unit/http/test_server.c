@@ -23,8 +23,8 @@
 
 #define WAIT_MS 30000
 
-static sem_t entered, leave; /* of the handler that waits */
-static struct stream *held;  /* the stream a test feeds */
+static sem_t entered, leave;        /* of the handler that waits */
+static struct stream *_Atomic held; /* the stream a test feeds */
 
 /* -------- handlers -------- */
 static err put(struct req *r)
