@@ -1,5 +1,6 @@
 /* The program's parts: a line a feature in each list. */
 #include "account/account.h"
+#include "admin/admin.h"
 #include "billing/billing.h"
 #include "catalog/catalog.h"
 #include "chat/chat.h"
@@ -24,6 +25,7 @@ static const struct route_set *const route_sets[] = {
     &billing_routes,
     &subscription_routes,
     &page_routes,
+    &admin_routes,
     &health_routes,
     &job_routes,
     &entitlement_routes,

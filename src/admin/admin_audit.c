@@ -1,0 +1,100 @@
+#include "admin/admin_inner.h"
+#include "queries.h"
+
+static const char *via_name(enum auth_via via)
+{
+    static const char *const names[] = {"none", "cookie", "bearer", "secret_key", "jwt"};
+    return names[via];
+}
+
+err audit_put(struct db_tx *tx, struct arena *mem, const struct req *r, const struct audit_entry *e)
+{
+    return q_audit_put(tx, mem,
+                       &(struct audit_put_in){
+                           .id = id_new(mem, "aud", r->now),
+                           .at = r->now,
+                           .actor = user_id_sv(&r->member),
+                           .via = sv_from(via_name(r->via)),
+                           .action = sv_from(e->action),
+                           .target = e->target,
+                           .reason = e->reason,
+                           .before = e->before,
+                           .after = e->after,
+                       },
+                       NULL);
+}
+
+err admin_cursor(struct req *r, const struct page *p, ts *at, sv *id)
+{
+    *at = (ts){INT64_MAX};
+    *id = SV("~");
+    if (p->cursor.p == NULL)
+        return OK;
+    sv rest = p->cursor;
+    sv ms = sv_cut(&rest, ' ');
+    if (rest.p == NULL || !sv_to_i64(ms, &at->ms))
+        return field_error(r, "cursor", "invalid", "Is not a cursor of this list.");
+    *id = rest;
+    return OK;
+}
+
+sv admin_cursor_make(struct arena *mem, ts at, sv id)
+{
+    return arena_printf(mem, "%lld %.*s", (long long)at.ms, SV_ARG(id));
+}
+
+err admin_done(struct req *r)
+{
+    struct jw *w = reply_json(r, 200);
+    jw_obj(w);
+    jw_kbool(w, "ok", true);
+    jw_obj_end(w);
+    return OK;
+}
+
+static void write_text(struct jw *w, const char *key, sv json_text)
+{
+    jw_key(w, key);
+    if (json_text.p == NULL)
+        jw_null(w);
+    else
+        jw_raw(w, json_text);
+}
+
+/* GET /api/admin/audit?limit&cursor */
+err admin_audit_list(struct req *r)
+{
+    struct page page;
+    struct audit_list_row *rows;
+    size_t n;
+    ts at;
+    sv id;
+    TRY(page_read(r, &page));
+    TRY(admin_cursor(r, &page, &at, &id));
+    TRY(q_audit_list(r->tx, r->mem,
+                     &(struct audit_list_in){.before_at = at, .before_id = id, .n = page.limit + 1},
+                     &rows, &n));
+    bool more = n > (size_t)page.limit;
+    n = more ? (size_t)page.limit : n;
+    struct jw *w = reply_json(r, 200);
+    jw_obj(w);
+    jw_key(w, "data");
+    jw_arr(w);
+    for (size_t i = 0; i < n; i++) {
+        jw_obj(w);
+        jw_kstr(w, "id", rows[i].id);
+        jw_kts(w, "at", rows[i].at);
+        jw_kstr(w, "actor", rows[i].actor);
+        jw_kstr(w, "via", rows[i].via);
+        jw_kstr(w, "action", rows[i].action);
+        jw_kstr(w, "target", rows[i].target);
+        jw_kstr(w, "reason", rows[i].reason);
+        write_text(w, "before", rows[i].before);
+        write_text(w, "after", rows[i].after);
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
+    page_write(r, w, more ? admin_cursor_make(r->mem, rows[n - 1].at, rows[n - 1].id) : SV_NULL);
+    jw_obj_end(w);
+    return OK;
+}

@@ -1,0 +1,243 @@
+/* Stripe's events as they came, what differs from Stripe, what needs a person's eye; figures. */
+#include "admin/admin_inner.h"
+#include "base/crypto.h"
+#include "billing/event.h"
+#include "queries.h"
+
+static void write_event(struct jw *w, const struct event_list_row *e)
+{
+    jw_kstr(w, "id", e->id);
+    jw_kstr(w, "type", e->type);
+    jw_kstr(w, "object", e->object);
+    jw_kts(w, "createdAt", e->created_at);
+    jw_kts(w, "receivedAt", e->received_at);
+    jw_kstr(w, "status", e->status);
+    jw_kstr(w, "error", e->error);
+    jw_kint(w, "attempts", e->attempts);
+    jw_kint(w, "size", e->size);
+}
+
+/* The rows of both lists have the same columns. */
+static struct event_list_row from_failed(const struct event_list_failed_row *f)
+{
+    return (struct event_list_row){f->id,     f->type,  f->object,   f->created_at, f->received_at,
+                                   f->status, f->error, f->attempts, f->size};
+}
+
+static err list_failed(struct req *r, ts at, sv id, int64_t n, struct event_list_row **out,
+                       size_t *got)
+{
+    struct event_list_failed_row *rows;
+    TRY(q_event_list_failed(
+        r->tx, r->mem, &(struct event_list_failed_in){.before_at = at, .before_id = id, .n = n},
+        &rows, got));
+    *out = ARENA_ARRAY(r->mem, struct event_list_row, *got);
+    for (size_t i = 0; i < *got; i++)
+        (*out)[i] = from_failed(&rows[i]);
+    return OK;
+}
+
+/* GET /api/admin/events?status=failed&limit&cursor */
+err admin_event_list(struct req *r)
+{
+    static const char *const wanted[] = {"any", "failed", NULL};
+    int status = 0;
+    int64_t limit = 25;
+    sv cursor = SV_NULL, id;
+    ts at;
+    struct event_list_row *rows;
+    size_t n;
+    const struct field fields[] = {
+        {"status", FIELD_ENUM, &status, .values = wanted},
+        {"limit", FIELD_INT, &limit, .min = 1, .max = 100},
+        {"cursor", FIELD_STR, &cursor, .min = 1, .max = 400},
+    };
+    TRY(query_read(r, FIELDS(fields)));
+    struct page page = {.limit = limit, .cursor = SV_NULL};
+    if (cursor.p != NULL && !crypto_b64url_decode(r->mem, cursor, &page.cursor))
+        page.cursor = SV("?");
+    TRY(admin_cursor(r, &page, &at, &id));
+    if (status == 1)
+        TRY(list_failed(r, at, id, limit + 1, &rows, &n));
+    else
+        TRY(q_event_list(r->tx, r->mem,
+                         &(struct event_list_in){.before_at = at, .before_id = id, .n = limit + 1},
+                         &rows, &n));
+    bool more = n > (size_t)limit;
+    n = more ? (size_t)limit : n;
+    struct jw *w = reply_json(r, 200);
+    jw_obj(w);
+    jw_key(w, "data");
+    jw_arr(w);
+    for (size_t i = 0; i < n; i++) {
+        jw_obj(w);
+        write_event(w, &rows[i]);
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
+    page_write(r, w,
+               more ? admin_cursor_make(r->mem, rows[n - 1].received_at, rows[n - 1].id) : SV_NULL);
+    jw_obj_end(w);
+    return OK;
+}
+
+/* GET /api/admin/events/{id} - with its payload */
+err admin_event_get(struct req *r)
+{
+    struct event_get_row e;
+    bool found;
+    sv text;
+    TRY(q_event_get(r->tx, r->mem, &(struct event_get_in){.id = req_param(r, "id")}, &e, &found));
+    if (!found)
+        return FAIL(ERR_NOT_FOUND, "There is no such event.");
+    TRY(payload_unpack(r->tx, r->mem, e.dict, e.size, e.payload, &text));
+    struct event_list_row row = {e.id,     e.type,  e.object,   e.created_at, e.received_at,
+                                 e.status, e.error, e.attempts, e.size};
+    struct jw *w = reply_json(r, 200);
+    jw_obj(w);
+    write_event(w, &row);
+    jw_kstr(w, "payload", text);
+    jw_obj_end(w);
+    return OK;
+}
+
+/* POST /api/admin/events/{id}/replay {reason} - applies it again */
+err admin_event_replay(struct req *r)
+{
+    sv reason = SV_NULL, why = SV_NULL, id = req_param(r, "id");
+    enum event_result result;
+    const struct field fields[] = {
+        {"reason", FIELD_STR, &reason, .required = true, .min = 1, .max = 500},
+    };
+    TRY(body_read(r, FIELDS(fields)));
+    TRY(event_again(r->tx, r->mem, r->app, id, r->now, &result, &why));
+    TRY(audit_put(
+        r->tx, r->mem, r,
+        &(struct audit_entry){.action = "event.replay",
+                              .target = id,
+                              .reason = reason,
+                              .before = SV_NULL,
+                              .after = arena_printf(r->mem, "\"%s\"", event_result_name(result))}));
+    struct jw *w = reply_json(r, 200);
+    jw_obj(w);
+    jw_kstr(w, "status", sv_from(event_result_name(result)));
+    jw_kstr(w, "error", why);
+    jw_obj_end(w);
+    return OK;
+}
+
+/* GET /api/admin/drift - what `mybeing sync` found to differ from Stripe */
+err admin_drift_list(struct req *r)
+{
+    struct drift_list_row *rows;
+    size_t n;
+    TRY(q_drift_list(r->tx, r->mem, &rows, &n));
+    struct jw *w = reply_json(r, 200);
+    jw_obj(w);
+    jw_key(w, "data");
+    jw_arr(w);
+    for (size_t i = 0; i < n; i++) {
+        jw_obj(w);
+        jw_kstr(w, "object", rows[i].object);
+        jw_kstr(w, "field", rows[i].field);
+        jw_kstr(w, "ours", rows[i].ours);
+        jw_kstr(w, "theirs", rows[i].theirs);
+        jw_kts(w, "foundAt", rows[i].found_at);
+        jw_kstr(w, "repair",
+                arena_printf(r->mem, "mybeing sync --repair %.*s", SV_ARG(rows[i].object)));
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
+    jw_obj_end(w);
+    return OK;
+}
+
+/* GET /api/admin/flags - what needs a person's eye */
+err admin_flag_list(struct req *r)
+{
+    struct flag_list_row *rows;
+    size_t n;
+    TRY(q_flag_list(r->tx, r->mem, &(struct flag_list_in){.n = 500}, &rows, &n));
+    struct jw *w = reply_json(r, 200);
+    jw_obj(w);
+    jw_key(w, "data");
+    jw_arr(w);
+    for (size_t i = 0; i < n; i++) {
+        jw_obj(w);
+        jw_kstr(w, "kind", rows[i].kind);
+        jw_kstr(w, "ref", rows[i].ref);
+        jw_kstr(w, "detail", rows[i].detail);
+        jw_kts(w, "createdAt", rows[i].created_at);
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
+    jw_obj_end(w);
+    return OK;
+}
+
+/* DELETE /api/admin/flags?kind&ref&reason - seen and dealt with */
+err admin_flag_delete(struct req *r)
+{
+    sv kind = SV_NULL, ref = SV_NULL, reason = SV_NULL;
+    int64_t gone;
+    const struct field fields[] = {
+        {"kind", FIELD_STR, &kind, .required = true, .min = 1, .max = 100},
+        {"ref", FIELD_STR, &ref, .required = true, .min = 1, .max = 255},
+        {"reason", FIELD_STR, &reason, .required = true, .min = 1, .max = 500},
+    };
+    TRY(query_read(r, FIELDS(fields)));
+    TRY(q_flag_del(r->tx, r->mem, &(struct flag_del_in){.kind = kind, .ref = ref}, &gone));
+    if (gone == 0)
+        return FAIL(ERR_NOT_FOUND, "There is no such flag.");
+    TRY(audit_put(r->tx, r->mem, r,
+                  &(struct audit_entry){.action = "flag.close",
+                                        .target = ref,
+                                        .reason = reason,
+                                        .before = arena_printf(r->mem, "\"%.*s\"", SV_ARG(kind)),
+                                        .after = SV_NULL}));
+    return admin_done(r);
+}
+
+/* GET /api/admin/metrics - figures for people; machines read /metrics */
+err admin_metrics(struct req *r)
+{
+    struct admin_count_members_row members;
+    struct admin_count_subscriptions_row *subs;
+    struct admin_count_purchases_row *bought;
+    struct admin_count_events_row *events;
+    size_t nsubs, nbought, nevents;
+    TRY(q_admin_count_members(r->tx, r->mem, &members));
+    TRY(q_admin_count_subscriptions(r->tx, r->mem, &subs, &nsubs));
+    TRY(q_admin_count_purchases(r->tx, r->mem, &bought, &nbought));
+    TRY(q_admin_count_events(r->tx, r->mem, &events, &nevents));
+    struct jw *w = reply_json(r, 200);
+    jw_obj(w);
+    jw_kint(w, "members", members.n);
+    jw_key(w, "subscriptions");
+    jw_obj(w);
+    for (size_t i = 0; i < nsubs; i++) {
+        jw_key_sv(w, subs[i].status);
+        jw_int(w, subs[i].n);
+    }
+    jw_obj_end(w);
+    jw_key(w, "purchases");
+    jw_arr(w);
+    for (size_t i = 0; i < nbought; i++) {
+        jw_obj(w);
+        jw_kstr(w, "status", bought[i].status);
+        jw_kstr(w, "currency", bought[i].currency);
+        jw_kint(w, "count", bought[i].n);
+        jw_kint(w, "price", bought[i].price);
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
+    jw_key(w, "events");
+    jw_obj(w);
+    for (size_t i = 0; i < nevents; i++) {
+        jw_key_sv(w, events[i].status);
+        jw_int(w, events[i].n);
+    }
+    jw_obj_end(w);
+    jw_obj_end(w);
+    return OK;
+}

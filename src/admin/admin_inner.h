@@ -1,0 +1,41 @@
+/* Shared by the files of admin/. */
+#pragma once
+#include "admin/admin.h"
+#include "app/app.h"
+
+/* What was done: `before` and `after` are JSON texts or SV_NULL. In the acting transaction. */
+struct audit_entry {
+    const char *action; /* "purchase.refund" */
+    sv target, reason, before, after;
+};
+err audit_put(struct db_tx *tx, struct arena *mem, const struct req *r,
+              const struct audit_entry *e) MUST_USE;
+/* Cursors of lists ordered by (time, id): "<ms> <id>". The first page gets the largest of both. */
+err admin_cursor(struct req *r, const struct page *p, ts *at, sv *id) MUST_USE;
+sv admin_cursor_make(struct arena *mem, ts at, sv id);
+/* {"ok": true} */
+err admin_done(struct req *r);
+
+err admin_member_list(struct req *r);
+err admin_member_get(struct req *r);
+err admin_member_patch(struct req *r);
+err admin_subscription_list(struct req *r);
+err admin_subscription_cancel(struct req *r);
+err admin_purchase_list(struct req *r);
+err admin_purchase_get(struct req *r);
+err admin_purchase_refund(struct req *r);
+err admin_invoice_refund(struct req *r);
+err admin_grant_list(struct req *r);
+err admin_grant_post(struct req *r);
+err admin_grant_delete(struct req *r);
+err admin_discount_list(struct req *r);
+err admin_discount_post(struct req *r);
+err admin_discount_delete(struct req *r);
+err admin_event_list(struct req *r);
+err admin_event_get(struct req *r);
+err admin_event_replay(struct req *r);
+err admin_drift_list(struct req *r);
+err admin_flag_list(struct req *r);
+err admin_flag_delete(struct req *r);
+err admin_audit_list(struct req *r);
+err admin_metrics(struct req *r);
