@@ -21,16 +21,22 @@ struct ctx {
 
 /* -------- order -------- */
 
-static struct fact_order order_seen(const struct ctx *c, int64_t rank, sv content)
+/* What an object says, and the ids that it names. */
+struct content {
+    sv says, ids;
+};
+
+static struct fact_order order_seen(const struct ctx *c, int64_t rank, struct content content)
 {
-    int64_t digest = fact_digest(content);
+    int64_t digest = fact_digest(content.says, content.ids);
     const struct fact_in *in = c->in;
     return in->source == FACT_FROM_FETCH
                ? fact_order_fetched(in->as_of, in->known_before, rank, digest)
                : fact_order_event(in->as_of, rank, digest);
 }
 
-static err judge(struct ctx *c, const struct fact_order *stored, int64_t rank, sv content)
+static err judge(struct ctx *c, const struct fact_order *stored, int64_t rank,
+                 struct content content)
 {
     c->seen = order_seen(c, rank, content);
     struct fact_verdict v = fact_decide(stored, &c->seen);
@@ -98,8 +104,9 @@ static err apply_customer(struct ctx *c)
     struct fact_customer_get_row row;
     bool found;
     TRY(q_fact_customer_get(c->tx, c->mem, &(struct fact_customer_get_in){c->id}, &row, &found));
-    sv content = arena_printf(c->mem, "%.*s|%.*s|%d", SV_ARG(w.user_ref), SV_ARG(w.payment_method),
-                              w.deleted);
+    struct content content = {
+        arena_printf(c->mem, "%d|%d", w.deleted, w.payment_method.p != NULL),
+        arena_printf(c->mem, "%.*s|%.*s", SV_ARG(w.user_ref), SV_ARG(w.payment_method))};
     found = found && row.rank >= 0; /* a row made by a claim alone holds no content */
     TRY(judge(c, STORED(found, row), w.deleted ? FACT_TERMINAL : 1, content));
     if (c->newer) {
@@ -119,15 +126,17 @@ static err apply_customer(struct ctx *c)
 
 /* -------- subscriptions -------- */
 
-static sv subscription_content(struct arena *mem, const struct wire_subscription *w)
+static struct content subscription_content(struct arena *mem, const struct wire_subscription *w)
 {
-    return arena_printf(
-        mem, "%.*s|%.*s|%lld|%lld|%lld|%lld|%lld|%d|%lld|%lld|%d|%lld|%.*s|%.*s|%.*s",
-        SV_ARG(w->status), SV_ARG(w->customer), (long long)w->period_start.ms,
-        (long long)w->period_end.ms, (long long)w->trial_start.ms, (long long)w->trial_end.ms,
-        (long long)w->cancel_at.ms, w->cancel_at_period_end, (long long)w->canceled_at.ms,
-        (long long)w->ended_at.ms, w->collection_paused, (long long)w->anchor.ms, SV_ARG(w->item),
-        SV_ARG(w->price), SV_ARG(w->payment_method));
+    return (struct content){
+        arena_printf(mem, "%.*s|%lld|%lld|%lld|%lld|%lld|%d|%lld|%lld|%d|%lld", SV_ARG(w->status),
+                     (long long)w->period_start.ms, (long long)w->period_end.ms,
+                     (long long)w->trial_start.ms, (long long)w->trial_end.ms,
+                     (long long)w->cancel_at.ms, w->cancel_at_period_end,
+                     (long long)w->canceled_at.ms, (long long)w->ended_at.ms, w->collection_paused,
+                     (long long)w->anchor.ms),
+        arena_printf(mem, "%.*s|%.*s|%.*s|%.*s", SV_ARG(w->customer), SV_ARG(w->item),
+                     SV_ARG(w->price), SV_ARG(w->payment_method))};
 }
 
 static err put_subscription(struct ctx *c, const struct wire_subscription *w)
@@ -190,14 +199,17 @@ static err apply_subscription(struct ctx *c)
 
 /* -------- invoices -------- */
 
-static sv invoice_content(struct arena *mem, const struct wire_invoice *w)
+static struct content invoice_content(struct arena *mem, const struct wire_invoice *w)
 {
-    return arena_printf(mem, "%.*s|%.*s|%.*s|%lld|%lld|%.*s|%lld|%lld|%lld|%lld|%lld",
-                        SV_ARG(w->status), SV_ARG(w->subscription), SV_ARG(w->customer),
-                        (long long)w->amount_due, (long long)w->amount_paid, SV_ARG(w->currency),
-                        (long long)w->period_start.ms, (long long)w->period_end.ms,
-                        (long long)w->attempt_count, (long long)w->paid_at.ms,
-                        (long long)w->next_attempt.ms);
+    return (struct content){
+        arena_printf(mem, "%.*s|%.*s|%lld|%lld|%.*s|%lld|%lld|%lld|%lld|%lld|%d", SV_ARG(w->status),
+                     SV_ARG(w->billing_reason), (long long)w->amount_due, (long long)w->amount_paid,
+                     SV_ARG(w->currency), (long long)w->period_start.ms,
+                     (long long)w->period_end.ms, (long long)w->attempt_count,
+                     (long long)w->paid_at.ms, (long long)w->next_attempt.ms,
+                     w->subscription.p != NULL),
+        arena_printf(mem, "%.*s|%.*s|%.*s", SV_ARG(w->subscription), SV_ARG(w->customer),
+                     SV_ARG(w->hosted_url))};
 }
 
 static err put_invoice(struct ctx *c, const struct wire_invoice *w)
@@ -296,8 +308,10 @@ static err apply_invoice_payment(struct ctx *c)
     bool found;
     TRY(q_invoice_payment_get(c->tx, c->mem, &(struct invoice_payment_get_in){c->id}, &row,
                               &found));
-    sv content = arena_printf(c->mem, "%.*s|%.*s|%.*s|%lld", SV_ARG(w.status), SV_ARG(w.invoice),
-                              SV_ARG(w.payment), (long long)w.amount_paid);
+    struct content content = {
+        arena_printf(c->mem, "%.*s|%lld|%d", SV_ARG(w.status), (long long)w.amount_paid,
+                     w.payment.p != NULL),
+        arena_printf(c->mem, "%.*s|%.*s", SV_ARG(w.invoice), SV_ARG(w.payment))};
     TRY(judge(c, STORED(found, row), fact_rank_invoice_payment(w.status), content));
     c->payment = w.payment;
     if (c->newer) {
@@ -341,9 +355,10 @@ static err apply_payment(struct ctx *c)
     struct payment_get_row row;
     bool found;
     TRY(q_payment_get(c->tx, c->mem, &(struct payment_get_in){c->id}, &row, &found));
-    sv content =
-        arena_printf(c->mem, "%.*s|%.*s|%lld|%lld|%.*s|%d", SV_ARG(w.status), SV_ARG(w.customer),
-                     (long long)w.amount, (long long)w.received, SV_ARG(w.currency), w.failed);
+    struct content content = {arena_printf(c->mem, "%.*s|%lld|%lld|%.*s|%d", SV_ARG(w.status),
+                                           (long long)w.amount, (long long)w.received,
+                                           SV_ARG(w.currency), w.failed),
+                              w.customer};
     TRY(judge(c, STORED(found, row), fact_rank_payment(w.status), content));
     TRY(payment_owner(c, &w));
     c->payment = c->id;
@@ -407,9 +422,10 @@ static err apply_charge(struct ctx *c)
     struct charge_get_row row;
     bool found;
     TRY(q_charge_get(c->tx, c->mem, &(struct charge_get_in){c->id}, &row, &found));
-    sv content =
-        arena_printf(c->mem, "%.*s|%.*s|%.*s|%lld|%lld", SV_ARG(w.status), SV_ARG(w.payment),
-                     SV_ARG(w.customer), (long long)w.amount, (long long)w.refunded);
+    struct content content = {
+        arena_printf(c->mem, "%.*s|%lld|%lld|%d", SV_ARG(w.status), (long long)w.amount,
+                     (long long)w.refunded, w.payment.p != NULL),
+        arena_printf(c->mem, "%.*s|%.*s", SV_ARG(w.payment), SV_ARG(w.customer))};
     TRY(judge(c, STORED(found, row), fact_rank_charge(w.status), content));
     TRY(owner(c, w.customer, NULL, 0));
     if (c->newer)
@@ -477,8 +493,10 @@ static err apply_refund(struct ctx *c)
     struct refund_get_row row;
     bool found;
     TRY(q_refund_get(c->tx, c->mem, &(struct refund_get_in){c->id}, &row, &found));
-    sv content = arena_printf(c->mem, "%.*s|%.*s|%.*s|%lld", SV_ARG(w.status), SV_ARG(w.payment),
-                              SV_ARG(w.charge), (long long)w.amount);
+    struct content content = {
+        arena_printf(c->mem, "%.*s|%lld|%d", SV_ARG(w.status), (long long)w.amount,
+                     w.payment.p != NULL),
+        arena_printf(c->mem, "%.*s|%.*s", SV_ARG(w.payment), SV_ARG(w.charge))};
     TRY(judge(c, STORED(found, row), fact_rank_refund(w.status), content));
     TRY(payment_of(c, w.payment, w.charge));
     if (c->newer) {
@@ -503,8 +521,10 @@ static err apply_dispute(struct ctx *c)
     struct dispute_get_row row;
     bool found;
     TRY(q_dispute_get(c->tx, c->mem, &(struct dispute_get_in){c->id}, &row, &found));
-    sv content = arena_printf(c->mem, "%.*s|%.*s|%.*s|%lld", SV_ARG(w.status), SV_ARG(w.payment),
-                              SV_ARG(w.charge), (long long)w.amount);
+    struct content content = {
+        arena_printf(c->mem, "%.*s|%lld|%d", SV_ARG(w.status), (long long)w.amount,
+                     w.payment.p != NULL),
+        arena_printf(c->mem, "%.*s|%.*s", SV_ARG(w.payment), SV_ARG(w.charge))};
     TRY(judge(c, STORED(found, row), fact_rank_dispute(w.status), content));
     TRY(payment_of(c, w.payment, w.charge));
     if (c->newer) {
@@ -524,13 +544,15 @@ static err apply_dispute(struct ctx *c)
 
 /* -------- checkout sessions, payment methods -------- */
 
-static sv session_content(struct arena *mem, const struct wire_session *w)
+static struct content session_content(struct arena *mem, const struct wire_session *w)
 {
-    return arena_printf(mem, "%.*s|%.*s|%.*s|%.*s|%.*s|%.*s|%lld|%.*s|%.*s|%.*s|%.*s|%.*s",
-                        SV_ARG(w->mode), SV_ARG(w->status), SV_ARG(w->payment_status),
-                        SV_ARG(w->customer), SV_ARG(w->subscription), SV_ARG(w->payment),
-                        (long long)w->amount_total, SV_ARG(w->currency), SV_ARG(w->email),
-                        SV_ARG(w->purchase_id), SV_ARG(w->item_id), SV_ARG(w->user_ref));
+    return (struct content){
+        arena_printf(mem, "%.*s|%.*s|%.*s|%lld|%.*s|%d%d%d", SV_ARG(w->mode), SV_ARG(w->status),
+                     SV_ARG(w->payment_status), (long long)w->amount_total, SV_ARG(w->currency),
+                     w->customer.p != NULL, w->subscription.p != NULL, w->payment.p != NULL),
+        arena_printf(mem, "%.*s|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s", SV_ARG(w->customer),
+                     SV_ARG(w->subscription), SV_ARG(w->payment), SV_ARG(w->email),
+                     SV_ARG(w->purchase_id), SV_ARG(w->item_id), SV_ARG(w->user_ref))};
 }
 
 static err put_session(struct ctx *c, const struct wire_session *w)
@@ -603,9 +625,10 @@ static err apply_payment_method(struct ctx *c)
     struct payment_method_get_row row;
     bool found;
     TRY(q_payment_method_get(c->tx, c->mem, &(struct payment_method_get_in){c->id}, &row, &found));
-    sv content =
-        arena_printf(c->mem, "%.*s|%.*s|%.*s|%lld|%lld", SV_ARG(w.customer), SV_ARG(w.brand),
-                     SV_ARG(w.last4), (long long)w.exp_month, (long long)w.exp_year);
+    struct content content = {arena_printf(c->mem, "%.*s|%.*s|%lld|%lld|%d", SV_ARG(w.brand),
+                                           SV_ARG(w.last4), (long long)w.exp_month,
+                                           (long long)w.exp_year, w.customer.p != NULL),
+                              w.customer};
     TRY(judge(c, STORED(found, row), 1, content));
     TRY(owner(c, w.customer, NULL, 0));
     if (!c->newer)

@@ -165,13 +165,15 @@ int64_t fact_rank_invoice_payment(sv status)
     return RANK(words, status);
 }
 
-int64_t fact_digest(sv content)
+static uint32_t first_bytes(sv text)
 {
-    struct digest d = crypto_sha256(content);
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v = v << 8 | d.b[i];
-    return (int64_t)v;
+    struct digest d = crypto_sha256(text);
+    return (uint32_t)d.b[0] << 24 | (uint32_t)d.b[1] << 16 | (uint32_t)d.b[2] << 8 | d.b[3];
+}
+
+int64_t fact_digest(sv says, sv ids)
+{
+    return (int64_t)((uint64_t)first_bytes(says) << 32 | first_bytes(ids));
 }
 
 /* -------- money -------- */

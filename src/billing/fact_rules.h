@@ -72,5 +72,6 @@ void cover_barred_read(sv text, ts now, struct sub_facts *out);
 /* Is a time at or after `now` revoked? */
 bool cover_revoked(sv text, ts now);
 
-/* Repeated text of fields -> digest: the first 8 bytes of its SHA-256. */
-int64_t fact_digest(sv content);
+/* Digest of a content: what it says decides before which ids it names, so that two runs of the same
+ * story under other ids end alike. */
+int64_t fact_digest(sv says, sv ids);
