@@ -1,5 +1,5 @@
 #include "ext/mail.h"
-#include <curl/curl.h>
+#include <idn2.h>
 
 #define ADDRESS_MAX 254
 
@@ -23,22 +23,21 @@ static bool domain_ascii(struct arena *mem, sv domain, sv *out)
     if (domain.n == 0 || domain.p[0] == '.' || sv_ends(domain, SV(".")) ||
         sv_contains(domain, SV("..")))
         return false;
-    CURLU *u = curl_url();
-    char *host = NULL;
-    bool ok = curl_url_set(u, CURLUPART_URL, arena_printf(mem, "http://%.*s/", SV_ARG(domain)).p,
-                           0) == CURLUE_OK &&
-              curl_url_get(u, CURLUPART_HOST, &host, CURLU_PUNYCODE) == CURLUE_OK && host;
-    if (ok) {
-        char *lower = arena_cstr(mem, sv_from(host));
-        for (char *p = lower; *p; p++) {
-            if (*p >= 'A' && *p <= 'Z')
-                *p = (char)(*p - 'A' + 'a');
-            ok = ok && (unsigned char)*p < 0x80;
-        }
-        *out = ok ? sv_from(lower) : *out;
+    char *ascii = NULL; /* idn2_free: by the library's allocator */
+    int rc = idn2_lookup_u8((const uint8_t *)arena_cstr(mem, domain), (uint8_t **)&ascii,
+                            IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+    if (rc != IDN2_OK)
+        return false;
+    char *lower = arena_cstr(mem, sv_from(ascii));
+    idn2_free(ascii);
+    bool ok = true;
+    for (char *p = lower; *p; p++) {
+        if (*p >= 'A' && *p <= 'Z')
+            *p = (char)(*p - 'A' + 'a');
+        ok = ok && *p > 0x20 && *p < 0x7f;
     }
-    curl_free(host);
-    curl_url_cleanup(u);
+    if (ok)
+        *out = sv_from(lower);
     return ok;
 }
 

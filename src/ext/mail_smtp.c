@@ -7,6 +7,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,27 +140,12 @@ static curl_mime *mime_of(CURL *h, struct arena *mem, const struct mail_message 
 struct transfer {
     const char *url;
     bool loopback;
-    int fd; /* >= 0: a connected socket to use instead of a connection */
+    bool once; /* the connection is not kept */
     CURLcode code;
     long reply;
     curl_off_t uploaded;
     char failure[CURL_ERROR_SIZE];
 };
-
-static curl_socket_t use_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    (void)purpose;
-    (void)address;
-    return *(int *)arg;
-}
-
-static int already_connected(void *arg, curl_socket_t fd, curlsocktype purpose)
-{
-    (void)arg;
-    (void)fd;
-    (void)purpose;
-    return CURL_SOCKOPT_ALREADY_CONNECTED;
-}
 
 static size_t swallow(char *p, size_t size, size_t n, void *arg)
 {
@@ -184,13 +170,6 @@ static void transfer_options(CURL *h, struct transfer *t)
         curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
     }
-    if (t->fd >= 0) {
-        curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, use_socket);
-        curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, &t->fd);
-        curl_easy_setopt(h, CURLOPT_SOCKOPTFUNCTION, already_connected);
-        curl_easy_setopt(h, CURLOPT_FRESH_CONNECT, 1L);
-        curl_easy_setopt(h, CURLOPT_FORBID_REUSE, 1L);
-    }
 }
 
 static void transfer_run(struct arena *mem, const struct mail_message *m, struct transfer *t)
@@ -210,7 +189,7 @@ static void transfer_run(struct arena *mem, const struct mail_message *m, struct
     curl_mime_free(mime);
     curl_slist_free_all(headers);
     curl_slist_free_all(to);
-    handle_put(h, t->code == CURLE_OK && t->fd < 0);
+    handle_put(h, t->code == CURLE_OK && !t->once);
 }
 
 /* The words of the failure without what a server may have echoed of our password. */
@@ -268,7 +247,7 @@ void mail_send_smtp(struct arena *mem, const struct mail_config *c, const struct
                     struct mail_result *out)
 {
     *out = (struct mail_result){.retry_at = TS_NONE};
-    struct transfer t = {.url = url_with_name(mem, c->base, domain_of(m->from)), .fd = -1};
+    struct transfer t = {.url = url_with_name(mem, c->base, domain_of(m->from))};
     t.loopback = url_loopback(t.url);
     transfer_run(mem, m, &t);
     struct mail_verdict v = transfer_decide(&t);
@@ -279,10 +258,10 @@ void mail_send_smtp(struct arena *mem, const struct mail_config *c, const struct
         out->detail = failure_words(mem, &t);
 }
 
-/* -------- console: a receiver at the other end of a pair of sockets -------- */
+/* -------- console: a receiver in this process -------- */
 
 struct receiver {
-    int fd;
+    int listener, fd;
     struct buf data; /* what came after DATA, dots unstuffed */
 };
 
@@ -315,6 +294,9 @@ static void *receiver_main(void *arg)
     BUF_AUTO in = {0};
     bool in_data = false;
     char chunk[8192];
+    r->fd = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (r->fd < 0)
+        return NULL;
     say(r->fd, "220 console\r\n");
     for (ssize_t n; (n = recv(r->fd, chunk, sizeof chunk, 0)) > 0;) {
         buf_add(&in, (sv){chunk, (size_t)n});
@@ -325,27 +307,48 @@ static void *receiver_main(void *arg)
         memmove(in.p, in.p + from, in.n - from);
         in.n -= from;
     }
+    close(r->fd);
     return NULL;
+}
+
+/* A socket that listens on a free loopback port; gives up waiting after 10 s. */
+static int listener_open(in_port_t *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    struct timeval patience = {.tv_sec = 10};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
+        bind(fd, (struct sockaddr *)&at, n) != 0 || listen(fd, 1) != 0 ||
+        getsockname(fd, (struct sockaddr *)&at, &n) != 0) {
+        close(fd);
+        return -1;
+    }
+    *port = ntohs(at.sin_port);
+    return fd;
 }
 
 /* The message as SMTP would carry it. */
 static bool compose(struct arena *mem, const struct mail_message *m, struct buf *eml)
 {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        return false;
-    struct receiver r = {.fd = pair[1]};
+    in_port_t port;
+    struct receiver r = {.listener = listener_open(&port)};
     pthread_t thread;
+    if (r.listener < 0)
+        return false;
     if (pthread_create(&thread, NULL, receiver_main, &r) != 0) {
-        close(pair[0]);
-        close(pair[1]);
+        close(r.listener);
         return false;
     }
-    struct transfer t = {.url = "smtp://127.0.0.1/console", .fd = pair[0], .loopback = true};
-    transfer_run(mem, m, &t); /* closes its end */
-    shutdown(pair[1], SHUT_RDWR);
+    struct transfer t = {.url = arena_printf(mem, "smtp://127.0.0.1:%u/console", port).p,
+                         .loopback = true,
+                         .once = true};
+    transfer_run(mem, m, &t);
+    shutdown(r.listener, SHUT_RDWR); /* if it never came to a connection */
     pthread_join(thread, NULL);
-    close(pair[1]);
+    close(r.listener);
     *eml = r.data;
     return t.code == CURLE_OK && r.data.n > 0;
 }
