@@ -3,6 +3,7 @@
 #include "billing/operation.h"
 
 #include "app/app.h"
+#include "billing/fact.h"
 #include "billing/operation_store.h"
 
 #include <time.h>
@@ -23,12 +24,40 @@ struct run {
     bool flag; /* out of the small transactions */
     int64_t lease_ms;
     struct operation now; /* the row as it is now */
+    ts known;             /* what we knew of the object before we sent */
 };
 
 static err tx_load(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct run *run = arg;
     return operation_get(tx, mem, run->op->id, &run->now);
+}
+
+/* The object that a path is about ("/v1/subscriptions/sub_1"), SV_NULL if it names none. */
+static sv object_of(sv path)
+{
+    for (sv rest = path; rest.p != NULL;) {
+        sv part = sv_cut(&rest, '/');
+        if (!sv_empty(part) && fact_kind_guess(part) != FACT_KINDS)
+            return part;
+    }
+    return SV_NULL;
+}
+
+static err tx_known(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct run *run = arg;
+    sv object = object_of(run->op->path);
+    if (object.p == NULL)
+        return OK;
+    return fact_known(tx, mem, fact_kind_guess(object), object, &run->known);
+}
+
+/* Stripe's Date has whole seconds; what came of our call is newer than what we knew before it. */
+static ts as_of(const struct run *run, ts date)
+{
+    ts t = ts_is_none(date) ? clock_now() : date;
+    return ts_is_none(run->known) ? t : ts_max(t, ts_add(run->known, 1 - FACT_FETCH_SLACK));
 }
 
 static err tx_lease(struct db_tx *tx, struct arena *mem, void *arg)
@@ -41,9 +70,7 @@ static err tx_lease(struct db_tx *tx, struct arena *mem, void *arg)
 static err tx_apply(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct run *run = arg;
-    ts now = clock_now();
-    return billing_apply_object(tx, mem, run->app, run->object,
-                                ts_is_none(run->as_of) ? now : run->as_of, now);
+    return billing_apply_object(tx, mem, run->app, run->object, run->as_of, clock_now());
 }
 
 /* Errors that end the whole transaction, whatever the savepoint says. */
@@ -112,7 +139,7 @@ static err send(struct arena *mem, const struct operation *op, enum stripe_wait 
 static err store_done(struct run *run, struct arena *mem, const json *object, ts date, int status)
 {
     run->object = object;
-    run->as_of = date;
+    run->as_of = as_of(run, date);
     run->outcome = (struct operation_outcome){.id = run->op->id,
                                               .status = "done",
                                               .http_status = status,
@@ -172,6 +199,7 @@ static err perform(struct run *run, struct arena *mem, enum stripe_wait w,
     bool is_delete = sv_is(op->method, "DELETE");
     bool key_forgotten = !ts_is_none(op->first_sent) && !is_delete &&
                          ts_add(op->first_sent, KEY_LIFE_MS).ms < clock_now().ms;
+    TRY(db_read(run->app->db, mem, tx_known, run));
     if (key_forgotten)
         return reconcile(run, mem, w, out);
     err e = send(mem, op, w, out);
@@ -207,7 +235,7 @@ static err recall(struct run *run, struct arena *mem, struct stripe_answer *out)
 err operation_run(struct app *app, struct arena *mem, const struct operation *op,
                   enum stripe_wait w, db_fn then, void *arg, struct stripe_answer *out)
 {
-    struct run run = {.app = app, .op = op, .then = then, .arg = arg};
+    struct run run = {.app = app, .op = op, .then = then, .arg = arg, .known = TS_NONE};
     run.lease_ms = w == STRIPE_PERSON ? LEASE_PERSON_MS : LEASE_JOB_MS;
     int64_t deadline = clock_mono_us() + (LEASE_PERSON_MS + 500) * 1000;
     *out = (struct stripe_answer){.date = TS_NONE};
