@@ -1,0 +1,15 @@
+"""One server for a file's tests: they only ask."""
+import pathlib
+import sys
+
+import pytest
+from harness import Server
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+
+@pytest.fixture(scope="module")
+def server():
+    made = Server()
+    yield made
+    made.close()
