@@ -91,6 +91,13 @@ void account_on_delete(account_delete_fn fn);
 /* -------- secret keys (mb_sk_…) -------- */
 err account_key_create(struct db_tx *tx, struct arena *mem, sv name, ts now, sv *id,
                        sv *key) MUST_USE;
+struct secret_key {
+    sv id, name, hint;   /* hint: its last characters */
+    ts created, revoked; /* revoked: TS_NONE = in use */
+};
+err account_key_list(struct db_tx *tx, struct arena *mem, struct secret_key **out,
+                     size_t *n) MUST_USE;
+err account_key_revoke(struct db_tx *tx, struct arena *mem, sv id, ts now, bool *revoked) MUST_USE;
 
 struct app;
 void account_init(struct app *app); /* at start, before threads */

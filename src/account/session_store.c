@@ -133,6 +133,29 @@ err account_key_create(struct db_tx *tx, struct arena *mem, sv name, ts now, sv 
     return OK;
 }
 
+err account_key_list(struct db_tx *tx, struct arena *mem, struct secret_key **out, size_t *n)
+{
+    struct secret_key_list_row *rows = NULL;
+    size_t got = 0;
+    TRY(q_secret_key_list(tx, mem, &rows, &got));
+    struct secret_key *k = ARENA_ARRAY(mem, struct secret_key, got + 1);
+    for (size_t i = 0; i < got; i++)
+        k[i] = (struct secret_key){rows[i].id, rows[i].name, rows[i].hint, rows[i].created_at,
+                                   rows[i].revoked_at};
+    *out = k;
+    *n = got;
+    return OK;
+}
+
+err account_key_revoke(struct db_tx *tx, struct arena *mem, sv id, ts now, bool *revoked)
+{
+    struct secret_key_revoke_in in = {.id = id, .now = now};
+    int64_t changed = 0;
+    TRY(q_secret_key_revoke(tx, mem, &in, &changed));
+    *revoked = changed == 1;
+    return OK;
+}
+
 err account_clean(struct db_tx *tx, struct arena *mem, ts now, ts wall)
 {
     struct session_del_old_in sessions = {.now = wall};
