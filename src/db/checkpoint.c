@@ -17,6 +17,7 @@
 #define IDLE_LOOKS    20 /* a second without commits */
 
 struct checkpointer {
+    struct sqlite *sqlite;
     struct sq_conn *conn;
     struct writer *writer;
     pthread_t thread;
@@ -47,7 +48,9 @@ static void start_over(struct checkpointer *c, bool shrink)
     sq_checkpoint(c->conn, false, false);
     sq_checkpoint(c->conn, false, false);
     writer_hold(c->writer);
-    sq_checkpoint(c->conn, true, shrink);
+    sq_checkpoint(c->conn, false, false); /* now the whole log is folded … */
+    sqlite_end_all(c->sqlite); /* … and what begins to read from here on reads the file */
+    sq_checkpoint(c->conn, true, shrink); /* waits for those that still read the log */
     writer_resume(c->writer);
 }
 
@@ -56,6 +59,7 @@ static void *checkpoint_main(void *arg)
     struct checkpointer *c = arg;
     int seen = 0, quiet = 0, folded = 0, limit = RESTART_PAGES;
     while (wait_a_little(c)) {
+        sqlite_end_unused(c->sqlite);
         int pages = writer_wal_pages(c->writer);
         if (pages < seen) /* the log has started over */
             limit = RESTART_PAGES;
@@ -72,12 +76,14 @@ static void *checkpoint_main(void *arg)
     return NULL;
 }
 
-err checkpointer_open(const char *path, struct writer *w, struct checkpointer **out)
+err checkpointer_open(struct sqlite *s, const char *path, struct writer *w,
+                      struct checkpointer **out)
 {
     struct sq_conn *conn;
     TRY(sq_conn_open(path, SQ_WRITE, false, &conn));
     struct checkpointer *c = calloc(1, sizeof *c);
     assert(c);
+    c->sqlite = s;
     c->conn = conn;
     c->writer = w;
     pthread_mutex_init(&c->mu, NULL);
@@ -92,7 +98,12 @@ err checkpointer_open(const char *path, struct writer *w, struct checkpointer **
     return OK;
 }
 
-void checkpointer_close(struct checkpointer *c)
+const uint32_t *checkpointer_change(const struct checkpointer *c)
+{
+    return sq_change_count(c->conn);
+}
+
+void checkpointer_stop(struct checkpointer *c)
 {
     if (!c)
         return;
@@ -101,6 +112,12 @@ void checkpointer_close(struct checkpointer *c)
     pthread_cond_signal(&c->cond);
     pthread_mutex_unlock(&c->mu);
     pthread_join(c->thread, NULL);
+}
+
+void checkpointer_close(struct checkpointer *c)
+{
+    if (!c)
+        return;
     sq_conn_close(c->conn);
     pthread_mutex_destroy(&c->mu);
     pthread_cond_destroy(&c->cond);

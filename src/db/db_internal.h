@@ -70,12 +70,18 @@ void sq_count_wal(struct sq_conn *c, atomic_int *pages);
 /* One checkpoint; `restart` waits for readers so that the log starts over, `shrink` cuts the file.
  */
 void sq_checkpoint(struct sq_conn *c, bool restart, bool shrink);
+/* Where SQLite counts commits of all processes, valid while c is open; NULL if not to be had. */
+const uint32_t *sq_change_count(struct sq_conn *c);
 err sq_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,
            const struct db_val *in, struct db_rows *out) MUST_USE;
 
 err sqlite_open(const struct db_options *o, struct db *db) MUST_USE;
 void sqlite_close(struct sqlite *s);
 err sqlite_read(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
+/* Ends snapshots that were not used since the last call. */
+void sqlite_end_unused(struct sqlite *s);
+/* Ends all: those in use when their reader next reads. */
+void sqlite_end_all(struct sqlite *s);
 struct writer *sqlite_writer(const struct sqlite *s);
 /* Runs fn in a database in memory: the expected schema of `migrate check`. */
 err sqlite_scratch(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
@@ -93,8 +99,11 @@ void writer_resume(struct writer *w);
 
 /* -------- checkpoint.c -------- */
 struct checkpointer;
-err checkpointer_open(const char *path, struct writer *w, struct checkpointer **out) MUST_USE;
-void checkpointer_close(struct checkpointer *c);
+err checkpointer_open(struct sqlite *s, const char *path, struct writer *w,
+                      struct checkpointer **out) MUST_USE;
+const uint32_t *checkpointer_change(const struct checkpointer *c); /* sq_change_count */
+void checkpointer_stop(struct checkpointer *c);
+void checkpointer_close(struct checkpointer *c); /* after the readers: they look at its count */
 
 /* -------- pg.c -------- */
 err pg_open(const struct db_options *o, struct db *db) MUST_USE;

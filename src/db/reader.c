@@ -1,5 +1,11 @@
 /* SQLite: the database as a whole, and its reading connections, one a thread. A thread that ends
- * hands its connection on. */
+ * hands its connection on.
+ *
+ * Beginning and ending a read transaction is two locks by fcntl, more than a small query costs. So
+ * a reader keeps its snapshot while nobody has committed, in this process or another: SQLite counts
+ * commits in the shared header of its log (sqlite.org/walformat.html), which is one load from
+ * memory to ask. Snapshots that nobody uses are ended by the checkpointer: they would keep the log
+ * from starting over. */
 #include "db/db_internal.h"
 
 #include <assert.h>
@@ -11,13 +17,18 @@ struct reader {
     struct sqlite *of;
     struct sq_conn *conn;
     struct reader *next_all, *next_idle;
-    bool busy;
+    pthread_mutex_t mu; /* its thread, or the checkpointer that ends an unused snapshot */
+    bool busy, open, used;
+    uint32_t change; /* the count of commits before the snapshot */
+    unsigned epoch;
 };
 
 struct sqlite {
     char *path;
     struct writer *writer;
     struct checkpointer *checkpointer;
+    const uint32_t *change; /* the count of commits; NULL: not known */
+    atomic_uint epoch;      /* raised when snapshots should move to the file */
     pthread_key_t mine;
     pthread_mutex_t mu;
     struct reader *all, *idle;
@@ -39,6 +50,7 @@ static err reader_new(struct sqlite *s, struct reader **out)
     struct reader *r = calloc(1, sizeof *r);
     assert(r);
     *r = (struct reader){.of = s, .conn = conn};
+    pthread_mutex_init(&r->mu, NULL);
     pthread_mutex_lock(&s->mu);
     r->next_all = s->all;
     s->all = r;
@@ -64,20 +76,79 @@ static err reader_mine(struct sqlite *s, struct reader **out)
     return OK;
 }
 
-err sqlite_read(struct db *db, struct arena *mem, db_fn fn, void *arg)
+static err snapshot_end(struct reader *r)
 {
-    struct reader *r;
-    TRY(reader_mine(db->sqlite, &r));
-    assert(!r->busy); /* no transaction inside another */
+    if (!r->open)
+        return OK;
+    r->open = false;
+    return sq_in_transaction(r->conn) ? sq_control(r->conn, SQ_COMMIT) : OK;
+}
+
+/* The newest snapshot: the one it has, if nobody committed since. */
+static err snapshot(struct reader *r)
+{
+    const uint32_t *change = r->of->change;
+    uint32_t now = change ? __atomic_load_n(change, __ATOMIC_ACQUIRE) : 0;
+    unsigned epoch = atomic_load_explicit(&r->of->epoch, memory_order_acquire);
+    if (r->open && change && r->change == now && r->epoch == epoch)
+        return OK;
+    TRY(snapshot_end(r));
     TRY(sq_control(r->conn, SQ_BEGIN));
-    r->busy = true;
+    r->open = true;
+    r->change = now;
+    r->epoch = epoch;
+    return OK;
+}
+
+static err read_with(struct reader *r, struct db *db, struct arena *mem, db_fn fn, void *arg)
+{
+    TRY(snapshot(r));
+    r->busy = r->used = true;
     struct db_tx tx = {.db = db, .sq = r->conn};
     err e = fn(&tx, mem, arg);
     if (e == OK)
         e = tx.broken;
     r->busy = false;
-    err end = sq_in_transaction(r->conn) ? sq_control(r->conn, SQ_COMMIT) : OK;
+    if (tx.broken == OK && r->of->change && sq_in_transaction(r->conn))
+        return e;
+    err end = snapshot_end(r);
     return e != OK ? e : end;
+}
+
+err sqlite_read(struct db *db, struct arena *mem, db_fn fn, void *arg)
+{
+    struct reader *r;
+    TRY(reader_mine(db->sqlite, &r));
+    assert(!r->busy); /* no transaction inside another */
+    pthread_mutex_lock(&r->mu);
+    err e = read_with(r, db, mem, fn, arg);
+    pthread_mutex_unlock(&r->mu);
+    return e;
+}
+
+static void end_unused(struct sqlite *s, bool all)
+{
+    pthread_mutex_lock(&s->mu);
+    for (struct reader *r = s->all; r; r = r->next_all) {
+        if (pthread_mutex_trylock(&r->mu) != 0)
+            continue; /* it is reading */
+        if (all || !r->used)
+            (void)!snapshot_end(r);
+        r->used = false;
+        pthread_mutex_unlock(&r->mu);
+    }
+    pthread_mutex_unlock(&s->mu);
+}
+
+void sqlite_end_unused(struct sqlite *s)
+{
+    end_unused(s, false);
+}
+
+void sqlite_end_all(struct sqlite *s)
+{
+    atomic_fetch_add_explicit(&s->epoch, 1, memory_order_release);
+    end_unused(s, true);
 }
 
 err sqlite_scratch(struct db *db, struct arena *mem, db_fn fn, void *arg)
@@ -131,7 +202,9 @@ err sqlite_open(const struct db_options *o, struct db *db)
     if (e == OK)
         e = writer_open(db, s->path, o->create, &s->writer);
     if (e == OK)
-        e = checkpointer_open(s->path, s->writer, &s->checkpointer);
+        e = checkpointer_open(s, s->path, s->writer, &s->checkpointer);
+    if (e == OK)
+        s->change = checkpointer_change(s->checkpointer);
     if (e != OK) {
         sqlite_close(s);
         return e;
@@ -142,14 +215,16 @@ err sqlite_open(const struct db_options *o, struct db *db)
 
 void sqlite_close(struct sqlite *s)
 {
-    checkpointer_close(s->checkpointer);
+    checkpointer_stop(s->checkpointer);
     pthread_key_delete(s->mine);
     while (s->all) {
         struct reader *r = s->all;
         s->all = r->next_all;
         sq_conn_close(r->conn);
+        pthread_mutex_destroy(&r->mu);
         free(r);
     }
+    checkpointer_close(s->checkpointer);
     writer_close(s->writer); /* last: it folds the log into the file */
     pthread_mutex_destroy(&s->mu);
     free(s->path);

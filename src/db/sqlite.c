@@ -174,6 +174,21 @@ void sq_checkpoint(struct sq_conn *c, bool restart, bool shrink)
     (void)sqlite3_wal_checkpoint_v2(c->h, NULL, mode, NULL, NULL);
 }
 
+/* The header of the log's index in shared memory: its third word, iChange, grows with every commit.
+ * Asked of SQLite's own mapping: a file descriptor of ours would drop its locks when closed. */
+const uint32_t *sq_change_count(struct sq_conn *c)
+{
+    sqlite3_file *f = NULL;
+    void volatile *map = NULL;
+    if (sq_exec(c, "SELECT 1 FROM sqlite_master LIMIT 1") != OK ||
+        sqlite3_file_control(c->h, "main", SQLITE_FCNTL_FILE_POINTER, &f) != SQLITE_OK || !f ||
+        !f->pMethods || f->pMethods->iVersion < 2 ||
+        f->pMethods->xShmMap(f, 0, 32768, 0, &map) != SQLITE_OK || !map)
+        return NULL;
+    const uint32_t *header = (const uint32_t *)(uintptr_t)map;
+    return header[0] == 3007000 ? &header[2] : NULL; /* the only version there is */
+}
+
 /* -------- one statement -------- */
 
 static err statement(struct sq_conn *c, const struct db_stmt *s, unsigned id, sqlite3_stmt **out)

@@ -158,6 +158,83 @@ static void test_full(void **state)
     assert_int_equal(db_ping(f->db), OK);
 }
 
+/* -------- snapshots and the log -------- */
+
+/* Another connection, as of another process: what it committed is seen by the next read. */
+static void test_commits_of_others_are_seen(void **state)
+{
+    struct fixture *f = *state;
+    struct db_options o = {.url = sv_from(f->url)};
+    struct db *other;
+    char n[16];
+    assert_int_equal(db_open(&o, &other), OK);
+    for (int i = 0; i < 50; i++) {
+        snprintf(n, sizeof n, "%d", i);
+        assert_int_equal(db_write(i % 2 ? other : f->db, f->mem, put_a, n), OK);
+        assert_string_equal(value_of(f, "a"), n);
+    }
+    db_close(other);
+}
+
+struct reading {
+    struct fixture *f;
+    atomic_bool stop;
+};
+
+static void *read_on(void *arg)
+{
+    struct reading *r = arg;
+    ARENA_AUTO mem = arena_new(0);
+    while (!atomic_load(&r->stop)) {
+        struct get g = {.name = "a"};
+        if (db_read(r->f->db, mem, get_fn, &g) != OK)
+            abort();
+        arena_reset(mem);
+    }
+    return NULL;
+}
+
+static void *read_once(void *arg)
+{
+    struct reading *r = arg;
+    ARENA_AUTO mem = arena_new(0);
+    struct get g = {.name = "a"};
+    if (db_read(r->f->db, mem, get_fn, &g) != OK)
+        abort();
+    while (!atomic_load(&r->stop)) /* lives on, with its snapshot */
+        usleep(1000);
+    return NULL;
+}
+
+/* The log starts over although one thread always reads and another left a snapshot behind. */
+static void test_log_stays_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct reading r = {.f = f};
+    struct item it = {.want = ERR_DB_FULL};
+    struct writer *w = sqlite_writer(f->db->sqlite);
+    pthread_t busy, idle;
+    memset(big, 'x', sizeof big - 1);
+    assert_int_equal(pthread_create(&busy, NULL, read_on, &r), 0);
+    assert_int_equal(pthread_create(&idle, NULL, read_once, &r), 0);
+    int last = 0, overs = 0;
+    err e = OK;
+    for (int i = 0; i < 3000 && overs < 2 && e == OK; i++) {
+        memset(big, 'a' + i % 26, sizeof big - 1); /* SQLite does not write equal pages again */
+        e = db_write(f->db, f->mem, big_fn, &it);
+        int pages = writer_wal_pages(w);
+        overs += pages < last;
+        last = pages;
+    }
+    char detail[200];
+    snprintf(detail, sizeof detail, "%.199s", err_last()->detail);
+    atomic_store(&r.stop, true);
+    pthread_join(busy, NULL);
+    pthread_join(idle, NULL);
+    if (e != OK || overs < 2)
+        fail_msg("error %d (%s), the log started over %d times", e, detail, overs);
+}
+
 /* -------- opening -------- */
 
 static void test_open_errors(void **state)
@@ -173,8 +250,8 @@ static void test_open_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_SQLITE(test_batch_keeps_failures_apart),
-        ON_SQLITE(test_full),
+        ON_SQLITE(test_batch_keeps_failures_apart), ON_SQLITE(test_full),
+        ON_SQLITE(test_commits_of_others_are_seen), ON_SQLITE(test_log_stays_bounded),
         cmocka_unit_test(test_open_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
