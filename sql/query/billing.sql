@@ -648,3 +648,46 @@ UNION ALL
 SELECT 'payment_method', id, 'digest ' || CAST(digest AS text), source
 FROM fact_payment_method
 ORDER BY kind, id;
+
+-- ======== what must hold (mybeing check) ========
+
+-- name: check_event_status :many
+-- out: ref text, detail text
+SELECT id AS ref, 'has the status ' || status AS detail FROM webhook_event
+WHERE status NOT IN ('applied', 'ignored', 'failed') OR (status = 'failed' AND error IS NULL);
+
+-- name: check_invoice_cover :many
+-- out: ref text, detail text
+SELECT id AS ref, 'is ' || status || ', ' || CAST(refunded AS text) || ' of ' || CAST(amount_paid AS text)
+       || ' refunded, and covers as ' || CAST(cover AS text) AS detail
+FROM fact_invoice
+WHERE (status = 'paid') <> (cover <> 0) OR (cover IN (1, 2) AND amount_paid > 0 AND refunded >= amount_paid);
+
+-- name: check_invoice_refunded :many
+-- out: ref text, detail text
+SELECT i.id AS ref, 'says ' || CAST(i.refunded AS text) || ' refunded, its refunds are more' AS detail
+FROM fact_invoice i
+WHERE i.refunded < (SELECT COALESCE(SUM(r.amount), 0) FROM payment_link l JOIN fact_refund r ON r.payment = l.payment
+                    WHERE l.invoice = i.id AND r.status IN ('pending', 'succeeded'));
+
+-- name: check_paid_through :many
+-- out: ref text, detail text
+SELECT s.id AS ref, 'is said to be paid to another time than its invoices' AS detail
+FROM subscription s
+WHERE COALESCE(s.paid_through, 0) <> COALESCE((SELECT MAX(i.period_end) FROM fact_invoice i
+                                               WHERE i.subscription = s.id AND i.cover = 1), 0);
+
+-- name: check_one_owner :many
+-- out: ref text, detail text
+SELECT f.id AS ref, 'belongs to another member than its customer ' || c.id AS detail
+FROM (SELECT id, customer, member FROM subscription
+      UNION ALL SELECT id, customer, member FROM fact_invoice
+      UNION ALL SELECT id, customer, member FROM fact_payment
+      UNION ALL SELECT id, customer, member FROM fact_session) f
+JOIN fact_customer c ON c.id = f.customer
+WHERE c.member IS NOT NULL AND (f.member IS NULL OR f.member <> c.member);
+
+-- name: check_refund_linked :many
+-- out: ref text, detail text
+SELECT r.id AS ref, 'is not tied to the payment of its charge ' || c.id AS detail
+FROM fact_refund r JOIN fact_charge c ON c.id = r.charge WHERE r.payment IS NULL;

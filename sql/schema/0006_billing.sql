@@ -139,7 +139,6 @@ CREATE TABLE fact_payment (
     digest bigint NOT NULL
 );
 CREATE INDEX fact_payment_customer ON fact_payment (customer);
-CREATE INDEX fact_payment_member ON fact_payment (member);
 
 CREATE TABLE fact_charge (
     id text PRIMARY KEY,
