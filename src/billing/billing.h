@@ -165,3 +165,4 @@ extern const struct route_set
     subscription_routes; /* create, get, cancel, resume, portal, success */
 extern const struct job_kind_set billing_jobs;
 extern const struct job_kind_set subscription_jobs;
+void subscription_init(void); /* at start: what happens when an account is deleted */

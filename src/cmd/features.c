@@ -53,6 +53,7 @@ static void listen(struct app *app)
                                              .base = app->set.stripe_api_base,
                                              .version = app->set.stripe_api_version});
     billing_init();
+    subscription_init();
     purchase_init();
     chat_init();
 }
