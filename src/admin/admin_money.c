@@ -4,6 +4,7 @@
 #include "billing/operation.h"
 #include "entitlement/entitlement.h"
 #include "http/client.h"
+#include "notice/notice.h"
 #include "purchase/discount.h"
 #include "purchase/purchase.h"
 #include "queries.h"
@@ -264,6 +265,24 @@ err admin_discount_list(struct req *r)
     return OK;
 }
 
+/* The member that a discount is for is told by mail. */
+static err discount_tell(struct req *r, const struct discount *d)
+{
+    struct notice_discount told = {.id = d->id,
+                                   .member = d->member,
+                                   .percent = d->percent,
+                                   .amount = {d->amount},
+                                   .code = d->code,
+                                   .kind = d->kind,
+                                   .item = d->item,
+                                   .until = d->until};
+    if (user_id_none(&d->member) || !ts_is_none(d->disabled))
+        return OK;
+    if (!currency_parse(d->currency, &told.currency))
+        told.currency = r->app->catalog->plan_currency;
+    return notice_discount_granted(r->tx, r->mem, r->app, &told, r->now);
+}
+
 /* POST /api/admin/discounts {code | userId, percent | amount, kind?, item?, validFrom?,
  * validUntil?, maxUses?, maxUsesPerMember?, reason} */
 err admin_discount_post(struct req *r)
@@ -308,6 +327,7 @@ err admin_discount_post(struct req *r)
     TRY(discount_put(r->tx, r->mem, r->app->catalog, &d, r->now, &id));
     struct discount made;
     TRY(discount_get(r->tx, r->mem, id, &made));
+    TRY(discount_tell(r, &made));
     BUF_AUTO after = {0};
     discount_write(&(struct jw){.out = &after}, &made);
     TRY(audit_put(r->tx, r->mem, r,

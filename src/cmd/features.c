@@ -9,6 +9,7 @@
 #include "ext/stripe.h"
 #include "http/health.h"
 #include "mail/mail.h"
+#include "notice/notice.h"
 #include "page/page.h"
 #include "purchase/purchase.h"
 
@@ -55,6 +56,7 @@ static void listen(struct app *app)
     billing_init();
     subscription_init();
     purchase_init();
+    notice_init();
     chat_init();
 }
 
