@@ -63,10 +63,7 @@ err app_open(struct app *app, bool create_db)
     struct db_options o = {.url = app->set.database_url, .create = create_db};
     err e = db_open(&o, &app->db);
     if (e != OK)
-        SAY("the database does not open: %s\n  (DATABASE_URL names it; `mybeing migrate up` makes "
-            "a new "
-            "SQLite file)\n",
-            err_detail(e));
+        SAY("the database does not open: %s\n  (DATABASE_URL names it)\n", err_detail(e));
     return e;
 }
 
