@@ -144,7 +144,7 @@ static err store_done(struct run *run, struct arena *mem, const json *object, ts
                                               .status = "done",
                                               .http_status = status,
                                               .object = json_get_str(object, "id"),
-                                              .answer = json_text(mem, object)};
+                                              .answer = object ? json_text(mem, object) : SV_NULL};
     return db_write(run->app->db, mem, tx_done, run);
 }
 
@@ -177,9 +177,12 @@ static err reconcile(struct run *run, struct arena *mem, enum stripe_wait w,
     err e = operation_find(mem, run->op, w, &found, &date);
     if (e != OK)
         return store_later(run, mem, 0, e);
-    if (found == NULL) {
-        (void)FAIL(ERR_UPSTREAM_REFUSED, "Stripe knows nothing of this operation");
-        return store_failed(run, mem, "unknown", 0, ERR_UPSTREAM_REFUSED);
+    bool is_delete = sv_is(run->op->method, "DELETE");
+    if (found == NULL && !is_delete) {
+        /* A refund is never made twice on a guess; anything else may be asked for anew. */
+        bool refund = sv_is(run->op->path, "/v1/refunds");
+        (void)FAIL(ERR_UPSTREAM, "Stripe failed, and knows nothing of this operation");
+        return store_failed(run, mem, refund ? "unknown" : "failed", 0, ERR_UPSTREAM);
     }
     *out = (struct stripe_answer){.status = 200, .body = found, .date = date, .sent = true};
     return store_done(run, mem, found, date, 200);

@@ -14,7 +14,8 @@ struct operation {
     sv method, path, form;
     sv subject;  /* what it is about; = key unless it is one of a series */
     int64_t seq; /* number in the series, 1.. ; 0 = not of a series */
-    sv status;   /* pending, done, failed (refused), unknown (not found after 24 h) */
+    sv status;   /* pending, done, failed (refused, or nothing came of it), unknown (a refund that
+                    cannot be found) */
     sv object;   /* Stripe's id of the answer's object when done, else SV_NULL */
     int64_t http_status;
     sv answer; /* JSON text of the answer when done */
