@@ -44,6 +44,9 @@ def main():
         "EMAIL_FROM": "MyBeing <hello@mybeing.example>",
         **os.environ,
     }
+    # The plan's price and the portal; events come by --forward-to.
+    subprocess.run([BUILD / "mybeing", "setup", "stripe", "--yes", "--no-webhook"], env=env, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, check=True)
     print(f"""
   MyBeing          {base}
   Stripe sandbox   {stripe}   (card 4242 4242 4242 4242 pays)
