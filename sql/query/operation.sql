@@ -60,17 +60,17 @@ WHERE status = 'done' AND created_at < $before AND answer IS NOT NULL;
 -- name: check_one_open_checkout :many
 -- in: now ts
 -- out: ref text, detail text
-SELECT member, 'has ' || CAST(COUNT(*) AS text) || ' open checkouts for the plan'
+SELECT member AS ref, 'has ' || CAST(COUNT(*) AS text) || ' open checkouts for the plan' AS detail
 FROM fact_session
 WHERE mode = 'subscription' AND status = 'open' AND member IS NOT NULL AND expires_at > $now
 GROUP BY member HAVING COUNT(*) > 1;
 
 -- name: check_operation_outcome :many
 -- out: ref text, detail text
-SELECT id, 'is ' || status || ' and has no time of its end' FROM operation
+SELECT id AS ref, 'is ' || status || ' and has no time of its end' AS detail FROM operation
 WHERE status <> 'pending' AND done_at IS NULL;
 
 -- name: check_customer_unique :many
 -- out: ref text, detail text
-SELECT id, 'is the customer of ' || CAST(COUNT(*) AS text) || ' members' FROM customer
+SELECT id AS ref, 'is the customer of ' || CAST(COUNT(*) AS text) || ' members' AS detail FROM customer
 GROUP BY id HAVING COUNT(*) > 1;
