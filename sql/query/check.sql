@@ -182,3 +182,11 @@ WHERE p.payment_intent IS NOT NULL AND p.price > 0 AND p.mismatch = 0
 -- out: ref text, detail text
 SELECT g.id AS ref, g.item AS detail
 FROM item_grant g WHERE NOT EXISTS (SELECT 1 FROM account a WHERE a.id = g.member);
+
+-- Allowances belong to a paid period: a slot's subscription is known.
+-- name: check_allowance_has_subscription :many
+-- out: ref text, detail text
+SELECT u.member AS ref, u.item AS detail
+FROM allowance_use u
+WHERE u.subscription IS NULL
+   OR NOT EXISTS (SELECT 1 FROM subscription s WHERE s.id = u.subscription);

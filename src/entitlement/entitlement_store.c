@@ -119,6 +119,9 @@ err entitlement_state_get(struct db_tx *tx, struct arena *mem, const struct app 
                                .rule = "no subscription"};
     if (!user_id_none(&c->member))
         TRY(billing_access_get(tx, mem, &app->set, &c->member, now, &s.access));
+    /* Slots are rows of a cycle: without one there is nothing to count. */
+    if (ts_is_none(s.access.cycle_start) || ts_is_none(s.access.cycle_end))
+        s.access.new_slots = false;
     TRY(held_get(tx, mem, c, except, now, &s));
     TRY(offers_get(tx, mem, c, except, &s));
     *out = s;
