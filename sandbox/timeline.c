@@ -145,7 +145,7 @@ static bool parse_step(const char *text, int64_t *out)
 {
     char unit[16];
     long n;
-    if (sscanf(text, "%ld %15s", &n, unit) != 2 || n < 0 || n > 100000)
+    if (sscanf(text, "%ld %15s", &n, unit) != 2 || n < 0 || n > 4000000000L)
         return false;
     if (strlen(unit) > 1 && unit[strlen(unit) - 1] == 's')
         unit[strlen(unit) - 1] = 0;
