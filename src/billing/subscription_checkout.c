@@ -140,9 +140,20 @@ static err session_now(struct checkout *c, bool fresh, const json *answer, const
     return e;
 }
 
+/* Stripe says that there is no such customer: kept as the fact that it was deleted. */
 static err tx_forget_customer(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct checkout *c = arg;
+    BUF_AUTO text = {0};
+    const json *object;
+    struct jw w = {.out = &text};
+    jw_obj(&w);
+    jw_kstr(&w, "id", c->customer);
+    jw_kstr(&w, "object", SV("customer"));
+    jw_kbool(&w, "deleted", true);
+    jw_obj_end(&w);
+    TRY(json_parse(mem, buf_sv(&text), &object));
+    TRY(billing_apply_object(tx, mem, c->r->app, object, c->r->now, c->r->now));
     return billing_customer_del(tx, mem, c->customer);
 }
 

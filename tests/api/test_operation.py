@@ -50,10 +50,12 @@ def test_killed_while_stripe_answers(quiet, sandbox):
 
 def test_a_job_goes_on_with_it(quiet, sandbox):
     m = quiet.member()
-    sandbox.fault("down", count=3, path="/v1/checkout/sessions", method="POST")
+    sandbox.fault("down", count=1000, path="/v1/checkout/sessions", method="POST")
     a = m.post("/api/subscription/create")
     assert a.status == 503, a
-    quiet.clock("+1h")
+    assert not stripe(sandbox, "/v1/checkout/sessions")
+    sandbox.fault("clear")
+    quiet.clock("+1", "hours")
     wait_until(lambda: len(stripe(sandbox, "/v1/checkout/sessions", limit=100)) == 1)
     quiet.settle()
     made = m.post("/api/subscription/create")
@@ -63,11 +65,12 @@ def test_a_job_goes_on_with_it(quiet, sandbox):
 def test_after_a_day_it_is_looked_up_and_not_resent(quiet, sandbox):
     """The answer was lost and Stripe has forgotten the key: what came of it is found by its mark."""
     m = quiet.member()
-    sandbox.fault("lost_answer", count=3, path="/v1/customers", method="POST")
+    sandbox.fault("lost_answer", count=1000, path="/v1/customers", method="POST")
     a = m.post("/api/subscription/create")
     assert a.status == 503, a
+    sandbox.fault("clear")
     (lost,) = stripe(sandbox, "/v1/customers", limit=100)
-    quiet.clock("+25h")
+    quiet.clock("+25", "hours")
     a = wait_until(lambda: (lambda x: x.status == 200 and x)(m.post("/api/subscription/create")))
     (one,) = stripe(sandbox, "/v1/customers", limit=100)
     assert one["id"] == lost["id"]

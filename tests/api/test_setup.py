@@ -79,8 +79,10 @@ def test_write_env(server, sandbox):
 
 
 def test_live_key_needs_a_flag(server):
-    a = server.run("setup", "stripe", "--yes", env={"STRIPE_SECRET_KEY": "sk_live_x"}, ok=False)
-    assert a.returncode == 2 and "--live" in a.stderr
+    a = server.run("setup", "stripe", "--yes", ok=False,
+                   env={"STRIPE_SECRET_KEY": "sk_live_x", "MYBEING_ENV": "production", "PASSWORD_COST": "",
+                        "STRIPE_API_BASE": "", "EMAIL_CONSOLE_IN_PRODUCTION": "1"})
+    assert a.returncode == 2 and "--live" in a.stderr, a
 
 
 def test_used_wrong(server):
@@ -123,7 +125,7 @@ def test_doctor_names_what_mends(server, sandbox):
     assert "STRIPE_SECRET_KEY" in found["stripe", "problem"]["mend"]
     out, found = findings(server, {"STRIPE_API_BASE": "http://127.0.0.1:9"})
     assert ("stripe", "problem") in found
-    out, found = findings(server, {"EMAIL_PROVIDER": ""})
+    out, found = findings(server, {"EMAIL_PROVIDER": "", "MYBEING_ENV": "production", "PASSWORD_COST": ""})
     assert "EMAIL_PROVIDER" in found["mail", "problem"]["mend"]
     out, found = findings(server, {"DATABASE_URL": f"sqlite:{server.dir}/none.db"})
     assert "migrate up" in found["database", "problem"]["mend"]

@@ -295,7 +295,7 @@ def test_stripe_down(make_server, make_sandbox):
     assert a.status == 503 and int(a.headers["Retry-After"]) > 0, a
     assert a.code == "upstream_unavailable"
     assert not state(m)["premium"]
-    sandbox.control("clear")
+    sandbox.fault("clear")
     made = create(m)
     assert create(m) == made
     assert len(sessions(sandbox)) == 1 and len(customers_of(sandbox, m)) == 1
@@ -334,7 +334,7 @@ def test_success_page_with_stripe_down(quiet, sandbox):
     sandbox.fault("down", count=3)
     a = m.get("/billing/success?session_id=" + made["sessionId"])
     assert a.status == 303, a
-    sandbox.control("clear")
+    sandbox.fault("clear")
     quiet.settle()
     wait_until(lambda: state(m)["premium"])
 
