@@ -13,8 +13,9 @@
     refund m1 ITEM|premium[:N] [amount=N] [fails]                 the Nth paid invoice (1 = first)
     dispute m1 ITEM|premium[:N] open|win|lose|warn|warn_close
     discount m1|code:X percent=N|amount=N [kind=quiz|article] [item=…] [max=N] [per=N] [from=…] [until=…]
-    clock +1 month · clock to m1.accessUntil -1 · clock to m1.cycle.end +1     seconds beside a moment
+    clock +1 month · clock to m1.accessUntil -1 · clock to m1.cycle.end +1     seconds beside a moment; the clock runs on
     webhooks off|on|again|backwards|twice                         lost, found, repeated
+    blackout on|off                 no webhooks, and Stripe does not answer either
     sync                            what was missed is fetched
     expect m1 a.b=1 c=true          of GET /api/user/entitlements
     purchase m1 ITEM status=paid price=N …                        of GET /api/purchases
@@ -256,6 +257,10 @@ class Story:
                 a = post_event(self.server, e)
                 assert a.status == 200, a
         self.settle()
+
+    def do_blackout(self, how):
+        self.sandbox.fault("down", count=-1) if how == "on" else self.sandbox.fault("clear")
+        self.do_webhooks("off" if how == "on" else "on")
 
     def do_sync(self):
         self.server.cli("sync")
