@@ -8,18 +8,17 @@ static const char *const job_states[] = {"ready", "running", "done", "dead", "ca
 static err job_admin_list(struct req *r)
 {
     struct page page;
-    sv kind = req_query(r, "kind"), state_text = req_query(r, "state");
-    if (state_text.p) {
-        bool known = false;
-        for (size_t i = 0; job_states[i]; i++)
-            known = known || sv_is(state_text, job_states[i]);
-        if (!known)
-            return field_error(r, "state", "unknown_value",
-                               "is one of ready, running, done, dead, cancelled");
-    }
-    TRY(page_read(r, &page));
-    struct job_filter f = {
-        .state = state_text, .kind = kind, .before = page.cursor, .n = page.limit + 1};
+    sv kind = SV_NULL;
+    int state = -1;
+    const struct field filters[] = {
+        {"state", FIELD_ENUM, &state, .values = job_states},
+        {"kind", FIELD_STR, &kind, .min = 1, .max = 60},
+    };
+    TRY(page_query_read(r, &page, FIELDS(filters)));
+    struct job_filter f = {.state = state < 0 ? SV_NULL : sv_from(job_states[state]),
+                           .kind = kind,
+                           .before = page.cursor,
+                           .n = page.limit + 1};
     struct job_view *rows;
     size_t n;
     TRY(job_view_list(r->tx, r->mem, &f, &rows, &n));

@@ -169,13 +169,17 @@ static void mail_write(struct jw *w, const struct mail_row *m)
 static err mail_admin_list(struct req *r)
 {
     struct page p;
-    struct mail_filter f = {.state = req_query(r, "state"),
-                            .template = req_query(r, "template"),
-                            .recipient = req_query(r, "to"),
-                            .member = req_query(r, "userId")};
+    struct mail_filter f = {
+        .state = SV_NULL, .template = SV_NULL, .recipient = SV_NULL, .member = SV_NULL};
+    const struct field filters[] = {
+        {"state", FIELD_STR, &f.state, .min = 1, .max = 20},
+        {"template", FIELD_STR, &f.template, .min = 1, .max = 60},
+        {"to", FIELD_STR, &f.recipient, .min = 3, .max = 254},
+        {"userId", FIELD_STR, &f.member, .min = 1, .max = 60},
+    };
+    TRY(page_query_read(r, &p, FIELDS(filters)));
     if (f.state.p && mail_state_parse(f.state) == MAIL_STATES)
         return field_error(r, "state", "unknown_value", "is no state of a mail");
-    TRY(page_read(r, &p));
     f.before = p.cursor;
     f.n = p.limit + 1;
     struct mail_row *rows;
