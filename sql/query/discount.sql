@@ -96,3 +96,7 @@ FROM manual_discount d WHERE d.id < $before ORDER BY d.id DESC LIMIT $n;
 -- in: code text
 -- out: id text
 SELECT id FROM manual_discount WHERE code = $code;
+
+-- name: discount_forget :exec
+-- in: member text, now ts
+UPDATE manual_discount SET disabled_at = $now WHERE member = $member AND disabled_at IS NULL;

@@ -1,4 +1,5 @@
--- All that a member has, in one read: free uses, discount slots, purchases that grant, grants.
+-- All that a member has, in one read: free uses, discount slots, purchases that grant, grants; and whether
+-- there are personal discounts, which few have, to be read.
 -- name: entitlement_member :many
 -- in: member text
 -- out: what text, kind text?, item text, start_at ts?, end_at ts?, number int, ref text?
@@ -13,7 +14,10 @@ SELECT 'own', status, item, created_at, CAST(NULL AS bigint), price, id
 FROM purchase WHERE member = $member AND status IN ('paid', 'partially_refunded')
 UNION ALL
 SELECT 'grant', CAST(NULL AS text), item, created_at, until, 0, id
-FROM item_grant WHERE member = $member AND revoked_at IS NULL;
+FROM item_grant WHERE member = $member AND revoked_at IS NULL
+UNION ALL
+SELECT 'offer', CAST(NULL AS text), id, created_at, CAST(NULL AS bigint), 0, id
+FROM manual_discount WHERE member = $member AND code IS NULL AND disabled_at IS NULL;
 
 -- What a visitor has: purchases not claimed yet.
 -- name: entitlement_visitor :many

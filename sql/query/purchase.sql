@@ -91,7 +91,9 @@ UPDATE purchase SET session_url = $url WHERE id = $id AND status = 'pending';
 
 -- name: purchase_set_email :exec
 -- in: id text, email text
-UPDATE purchase SET email = $email WHERE id = $id AND email IS NULL;
+UPDATE purchase SET email = $email
+WHERE id = $id AND email IS NULL
+  AND (member IS NULL OR EXISTS (SELECT 1 FROM account a WHERE a.id = purchase.member));
 
 -- name: purchase_set_gone :exec
 -- in: id text
@@ -181,3 +183,8 @@ LEFT JOIN discount_slot s ON s.purchase = p.id
 LEFT JOIN discount_use u ON u.purchase = p.id
 WHERE p.member = $member OR ($member = '' AND p.member IS NULL)
 ORDER BY p.item, p.status, p.price;
+
+-- The person goes, the books stay.
+-- name: purchase_forget :exec
+-- in: member text
+UPDATE purchase SET email = NULL WHERE member = $member AND email IS NOT NULL;

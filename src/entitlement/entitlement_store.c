@@ -37,7 +37,7 @@ static enum held_kind held_kind_of(sv what)
 }
 
 static err held_get(struct db_tx *tx, struct arena *mem, const struct caller *c, sv except, ts now,
-                    struct entitlement_state *out)
+                    bool *offers, struct entitlement_state *out)
 {
     struct entitlement_member_row *rows = NULL;
     struct entitlement_visitor_row *own = NULL;
@@ -52,6 +52,10 @@ static err held_get(struct db_tx *tx, struct arena *mem, const struct caller *c,
     struct held *h = ARENA_ARRAY(mem, struct held, n + m + 1);
     size_t used = 0;
     for (size_t i = 0; i < n; i++) {
+        if (sv_is(rows[i].what, "offer")) {
+            *offers = true;
+            continue;
+        }
         enum held_kind what = held_kind_of(rows[i].what);
         if (what == HELD_GRANT && !ts_is_none(rows[i].end_at) && !ts_before(now, rows[i].end_at))
             continue;
@@ -93,8 +97,6 @@ static struct discount_offer offer_from(const struct discount_of_member_row *d)
 static err offers_get(struct db_tx *tx, struct arena *mem, const struct caller *c, sv except,
                       struct entitlement_state *out)
 {
-    if (user_id_none(&c->member))
-        return OK;
     struct discount_of_member_in in = {.member = user_id_sv(&c->member),
                                        .except = except.p ? except : SV("")};
     struct discount_of_member_row *rows;
@@ -122,8 +124,10 @@ err entitlement_state_get(struct db_tx *tx, struct arena *mem, const struct app 
     /* Slots are rows of a cycle: without one there is nothing to count. */
     if (ts_is_none(s.access.cycle_start) || ts_is_none(s.access.cycle_end))
         s.access.new_slots = false;
-    TRY(held_get(tx, mem, c, except, now, &s));
-    TRY(offers_get(tx, mem, c, except, &s));
+    bool offers = false;
+    TRY(held_get(tx, mem, c, except, now, &offers, &s));
+    if (offers)
+        TRY(offers_get(tx, mem, c, except, &s));
     *out = s;
     return OK;
 }

@@ -140,12 +140,18 @@ static err operation_for(struct db_tx *tx, struct arena *mem, struct checkout *c
     return OK;
 }
 
-static err expire_old(struct db_tx *tx, struct arena *mem, struct checkout *c)
+err purchase_operation_expire(struct db_tx *tx, struct arena *mem, const struct purchase *p, ts now,
+                              struct operation *out)
 {
     bool made;
-    sv path = arena_printf(mem, "/v1/checkout/sessions/%.*s/expire", SV_ARG(c->p.session));
-    sv key = arena_printf(mem, "expire:%.*s:1", SV_ARG(c->p.id));
-    TRY(operation_put(tx, mem, key, "POST", path, SV(""), c->now, &c->op, &made));
+    sv path = arena_printf(mem, "/v1/checkout/sessions/%.*s/expire", SV_ARG(p->session));
+    sv key = arena_printf(mem, "expire:%.*s:1", SV_ARG(p->id));
+    return operation_put(tx, mem, key, "POST", path, SV(""), now, out, &made);
+}
+
+static err expire_old(struct db_tx *tx, struct arena *mem, struct checkout *c)
+{
+    TRY(purchase_operation_expire(tx, mem, &c->p, c->now, &c->op));
     c->step = sv_is(c->op.status, "pending") ? STEP_EXPIRE : STEP_ASK;
     return OK;
 }

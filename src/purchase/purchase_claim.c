@@ -129,5 +129,6 @@ void purchase_init(void)
     account_on_claim(purchase_on_claim);
     account_on_claimable("purchases", purchase_on_claimable);
     account_on_verified(purchase_on_verified);
+    account_on_delete(purchase_on_delete);
     purchase_state_init();
 }

@@ -391,3 +391,10 @@ err purchase_claims_done(struct db_tx *tx, const user_id *member)
     return q_purchase_claim_del(tx, NULL, &(struct purchase_claim_del_in){user_id_sv(member)},
                                 NULL);
 }
+
+err purchase_forget(struct db_tx *tx, const user_id *member, ts now)
+{
+    TRY(q_purchase_forget(tx, NULL, &(struct purchase_forget_in){user_id_sv(member)}, NULL));
+    struct discount_forget_in in = {.member = user_id_sv(member), .now = now};
+    return q_discount_forget(tx, NULL, &in, NULL);
+}

@@ -55,6 +55,11 @@ struct account;
 void purchase_state_init(void); /* purchase_state.c: dev state */
 err purchase_on_verified(struct db_tx *tx, struct arena *mem, const struct account *a,
                          ts now) MUST_USE;
+/* purchase_member.c */
+err purchase_on_delete(struct db_tx *tx, struct arena *mem, const struct account *a,
+                       ts now) MUST_USE;
+/* Addresses go, personal discounts end; the rest are books. */
+err purchase_forget(struct db_tx *tx, const user_id *member, ts now) MUST_USE;
 enum claim_outcome { CLAIM_WON, CLAIM_MINE, CLAIM_TAKEN, CLAIM_OTHER_ADDRESS, CLAIM_UNVERIFIED };
 err purchase_claim_receipt(struct db_tx *tx, struct arena *mem, const struct app *app, sv token,
                            const user_id *member, ts now, struct purchase *p,
@@ -65,6 +70,10 @@ struct checkout_ask {
     sv code;
 };
 err purchase_checkout(struct req *r, const struct checkout_ask *ask, struct purchase *out) MUST_USE;
+/* The operation that ends a purchase's open session at Stripe; not performed yet. */
+struct operation;
+err purchase_operation_expire(struct db_tx *tx, struct arena *mem, const struct purchase *p, ts now,
+                              struct operation *out) MUST_USE;
 /* Puts the job that asks Stripe when nobody told us of the session's end. */
 err purchase_expire_put(struct db_tx *tx, struct arena *mem, sv id, ts at, ts now) MUST_USE;
 sv purchase_operation_key(struct arena *mem, sv id);

@@ -307,3 +307,17 @@ def test_a_purchase_list_has_pages(shop, stripe, member):
         cursor = page["nextCursor"]
     assert seen == QUIZZES[::-1]
     assert member.get("/api/purchases?limit=0").status == 422
+
+
+def test_a_deleted_member_leaves_the_books_alone(shop, stripe, member):
+    paid, open_ = checkout(member).json, checkout(member, "quiz:big-five").json
+    pay(shop, stripe, paid["sessionId"])
+    mine = discount(shop, member=member.user_id, percent=50)
+    a = member.call("DELETE", "/api/auth/me", {})
+    assert a.status in (200, 204), a
+    shop.settle()
+    assert stripe.sessions[open_["sessionId"]]["status"] == "expired"
+    rows = sql(shop, "SELECT id, status, email FROM purchase ORDER BY id")
+    assert [(i, s, e or None) for i, s, e in rows] == [(paid["purchaseId"], "paid", None),
+                                                      (open_["purchaseId"], "expired", None)]
+    assert sql(shop, "SELECT id FROM manual_discount WHERE disabled_at IS NOT NULL") == [(mine,)]
