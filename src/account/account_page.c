@@ -43,7 +43,6 @@ static err page(struct req *r, int status, const char *title, sv inner)
         title, title);
     buf_add(&b, inner);
     buf_add(&b, SV("</section></main></body></html>\n"));
-    reply_header(r, "Referrer-Policy", SV("same-origin"));
     return reply_body(r, status, "text/html; charset=utf-8", buf_sv(&b));
 }
 

@@ -69,7 +69,8 @@ static void page_headers(struct req *r, const char *type)
     if (strncmp(type, "text/html", 9) != 0)
         return;
     reply_header(r, "Content-Security-Policy", (sv){html_csp, sizeof html_csp - 1});
-    reply_header(r, "Referrer-Policy", SV("no-referrer"));
+    /* Not no-referrer: with it browsers send `Origin: null` with a form, which we refuse. */
+    reply_header(r, "Referrer-Policy", SV("same-origin"));
     reply_header(r, "X-Frame-Options", SV("DENY"));
 }
 

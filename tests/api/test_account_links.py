@@ -86,6 +86,7 @@ def test_magic_link_signs_in_once(server):
     c = server.client()
     page = c.get("/auth/magic?token=" + token)
     assert page.status == 200 and page.headers["Cache-Control"] == "no-store"
+    assert page.headers["Referrer-Policy"] == "same-origin"  # else a browser's form sends Origin: null
     a = c.post("/api/auth/magic-link/verify", {"token": token})
     assert a.status == 200 and a.json["user"]["emailVerified"], a
     assert c.get("/api/auth/me").json["email"] == "magic@example.com"
