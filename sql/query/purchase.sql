@@ -188,3 +188,12 @@ ORDER BY p.item, p.status, p.price;
 -- name: purchase_forget :exec
 -- in: member text
 UPDATE purchase SET email = NULL WHERE member = $member AND email IS NOT NULL;
+
+-- Another one that gives its owner the same item.
+-- name: purchase_granting_twin :opt
+-- in: id text, member text, item text
+-- out: id text
+SELECT id FROM purchase
+WHERE member = $member AND item = $item AND id <> $id AND price > 0
+  AND status IN ('paid', 'partially_refunded')
+ORDER BY id LIMIT 1;

@@ -110,6 +110,25 @@ static const char *change_word(const struct purchase *p, const struct purchase_o
     return purchase_status_name(o->status);
 }
 
+/* Bought: another open checkout of the same item would only take money twice, so it is ended; what
+ * was paid twice all the same is for an admin to give back. */
+static err only_once(struct db_tx *tx, struct arena *mem, const struct purchase *p, ts now)
+{
+    struct caller owner = {.member = p->member, .visitor = p->visitor};
+    struct purchase open;
+    bool found, twin = false;
+    if (!user_id_none(&p->member)) {
+        owner.visitor = (visitor_id){""};
+        TRY(purchase_twin(tx, mem, p, &twin));
+    }
+    if (twin)
+        TRY(billing_flag_put(tx, mem, "paid_twice", p->id, SV("the item was bought already"), now));
+    TRY(purchase_open_get(tx, mem, &owner, p->item, &open, &found));
+    if (found && open.session.p && !sv_eq(open.id, p->id))
+        return purchase_end_session(tx, mem, &open, now);
+    return OK;
+}
+
 err purchase_refresh(struct db_tx *tx, struct arena *mem, struct app *app, sv id, sv event, sv type,
                      ts now)
 {
@@ -139,6 +158,8 @@ err purchase_refresh(struct db_tx *tx, struct arena *mem, struct app *app, sv id
     TRY(purchase_set_status(tx, mem, &p, now));
     TRY(purchase_history_add(tx, mem, id, o.status, what, event.p ? SV("stripe") : SV("system"),
                              event, type, now));
+    if (purchase_grants(c.to) && !purchase_grants(c.from))
+        TRY(only_once(tx, mem, &p, now));
     return c.from == c.to ? OK : purchase_tell(tx, mem, app, &c);
 }
 

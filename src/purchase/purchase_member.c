@@ -7,7 +7,7 @@
 #define BATCH 500
 
 /* Nobody is to pay for what nobody would get. */
-static err end_session(struct db_tx *tx, struct arena *mem, const struct purchase *p, ts now)
+err purchase_end_session(struct db_tx *tx, struct arena *mem, const struct purchase *p, ts now)
 {
     struct operation op;
     TRY(purchase_operation_expire(tx, mem, p, now, &op));
@@ -25,7 +25,7 @@ err purchase_on_delete(struct db_tx *tx, struct arena *mem, const struct account
         TRY(purchase_list_of(tx, mem, &c, before, BATCH, &p, &n));
         for (size_t i = 0; i < n; i++)
             if (p[i].status == PURCHASE_PENDING && p[i].session.p)
-                TRY(end_session(tx, mem, &p[i], now));
+                TRY(purchase_end_session(tx, mem, &p[i], now));
         if (n < BATCH)
             break;
         before = p[n - 1].id;

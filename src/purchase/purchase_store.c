@@ -105,6 +105,14 @@ err purchase_by_payment(struct db_tx *tx, struct arena *mem, sv payment, struct 
     return OK;
 }
 
+err purchase_twin(struct db_tx *tx, struct arena *mem, const struct purchase *p, bool *found)
+{
+    struct purchase_granting_twin_in in = {
+        .id = p->id, .member = user_id_sv(&p->member), .item = p->item};
+    struct purchase_granting_twin_row row;
+    return q_purchase_granting_twin(tx, mem, &in, &row, found);
+}
+
 err purchase_lock(struct db_tx *tx, struct arena *mem, sv id, struct purchase *out, bool *found)
 {
     struct purchase_lock_row row;

@@ -15,6 +15,9 @@ err purchase_by_payment(struct db_tx *tx, struct arena *mem, sv payment, struct 
                         bool *found) MUST_USE;
 err purchase_by_id(struct db_tx *tx, struct arena *mem, sv id, struct purchase *out,
                    bool *found) MUST_USE;
+/* Does another purchase give its owner the same item? */
+err purchase_twin(struct db_tx *tx, struct arena *mem, const struct purchase *p,
+                  bool *found) MUST_USE;
 err purchase_lock(struct db_tx *tx, struct arena *mem, sv id, struct purchase *out,
                   bool *found) MUST_USE;
 err purchase_payment_of_charge(struct db_tx *tx, struct arena *mem, sv charge,
@@ -56,6 +59,9 @@ void purchase_state_init(void); /* purchase_state.c: dev state */
 err purchase_on_verified(struct db_tx *tx, struct arena *mem, const struct account *a,
                          ts now) MUST_USE;
 /* purchase_member.c */
+/* Queues the end of an open session at Stripe. */
+err purchase_end_session(struct db_tx *tx, struct arena *mem, const struct purchase *p,
+                         ts now) MUST_USE;
 err purchase_on_delete(struct db_tx *tx, struct arena *mem, const struct account *a,
                        ts now) MUST_USE;
 /* Addresses go, personal discounts end; the rest are books. */

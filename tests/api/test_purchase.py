@@ -321,3 +321,29 @@ def test_a_deleted_member_leaves_the_books_alone(shop, stripe, member):
     assert [(i, s, e or None) for i, s, e in rows] == [(paid["purchaseId"], "paid", None),
                                                       (open_["purchaseId"], "expired", None)]
     assert sql(shop, "SELECT id FROM manual_discount WHERE disabled_at IS NOT NULL") == [(mine,)]
+
+
+def test_a_late_payment_ends_the_checkout_that_followed(shop, stripe, member):
+    """The first session expired, a second one is open, then the first one's payment comes: nobody pays twice."""
+    first = checkout(member).json
+    tell(shop, "checkout.session.expired", dict(stripe.expire(first["sessionId"])))
+    second = checkout(member).json
+    assert second["sessionId"] != first["sessionId"]
+    stripe.sessions[first["sessionId"]]["payment_intent"] = "pi_late"
+    tell(shop, "payment_intent.succeeded", stripe.payment(first["sessionId"]))
+    shop.settle()
+    assert purchase(member, first["purchaseId"])["status"] == "paid"
+    assert stripe.sessions[second["sessionId"]]["status"] == "expired"
+    assert purchase(member, second["purchaseId"])["status"] == "expired"
+    assert flags(shop, "paid_twice") == []
+
+
+def test_paid_twice_is_flagged(shop, stripe, member):
+    first = checkout(member).json
+    tell(shop, "checkout.session.expired", dict(stripe.expire(first["sessionId"])))
+    second = checkout(member).json
+    pay(shop, stripe, second["sessionId"])
+    stripe.sessions[first["sessionId"]]["payment_intent"] = "pi_late"
+    tell(shop, "payment_intent.succeeded", stripe.payment(first["sessionId"]))
+    assert flags(shop, "paid_twice") == [first["purchaseId"]]
+    assert shop.dev("userstate", member.user_id)["paid_cents"] == 3800
