@@ -48,6 +48,16 @@ def at_once(n, work):
     return out
 
 
+def patient(call):
+    """The answer of call(), asked again while the server says 503 (a crowd waits for one call to Stripe)."""
+    end = time.monotonic() + PATIENCE
+    a = call()
+    while a.status == 503 and time.monotonic() < end:
+        time.sleep(0.2)
+        a = call()
+    return a
+
+
 def discount(server, **columns):
     """A manual discount, as an admin's endpoint stores it."""
     now = int(time.time() * 1000)
