@@ -14,7 +14,10 @@ struct fact_order fact_order_event(ts created, int64_t rank, int64_t digest)
 
 struct fact_order fact_order_fetched(ts date, ts known_before, int64_t rank, int64_t digest)
 {
-    return (struct fact_order){true, ts_max(ts_add(date, FACT_FETCH_SLACK), known_before),
+    /* Date has whole seconds: of two answers of one second, the one asked for later is the newer.
+     */
+    return (struct fact_order){true,
+                               ts_max(ts_add(date, FACT_FETCH_SLACK), ts_add(known_before, 1)),
                                FACT_FROM_FETCH, rank, digest};
 }
 

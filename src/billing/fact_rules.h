@@ -19,8 +19,8 @@ struct fact_order {
     int64_t source, rank, digest;
 };
 struct fact_order fact_order_event(ts created, int64_t rank, int64_t digest);
-/* `known_before` = as_of of what was stored before the question was asked: the answer is not older.
- */
+/* `known_before` = as_of of what was stored before the question was asked: the answer is
+ * newer, however the whole seconds of Date fall. */
 struct fact_order fact_order_fetched(ts date, ts known_before, int64_t rank, int64_t digest);
 
 struct fact_verdict {

@@ -149,6 +149,98 @@ def test_subscribed_already(town):
     assert len(sessions(town.sandbox)) == 1
 
 
+def later(town, *how):
+    """The server's clock takes Stripe's along."""
+    town.clock(*how)
+    town.sandbox.settle()
+    town.settle()
+
+
+def test_a_failed_renewal_names_the_invoice(town):
+    m = town.member()
+    m.subscribe(town.sandbox, card="4000000000000341")
+    wait_until(lambda: state(m)["premium"])
+    later(town, "+1", "month")
+    now = wait_until(lambda: (lambda s: s["status"] == "past_due" and s)(state(m)))
+    assert now["premium"] and now["grace"] and now["invoiceUrl"], now
+    a = m.post("/api/subscription/create")
+    assert a.status == 409 and a.json["invoiceUrl"] == now["invoiceUrl"], a
+
+
+def test_cancelled_and_over_then_again(town):
+    m = town.member()
+    m.subscribe(town.sandbox)
+    first = wait_until(lambda: (lambda s: s["premium"] and s)(state(m)))
+    assert m.post("/api/subscription/cancel").status == 200
+    later(town, "+32", "days")
+    now = wait_until(lambda: (lambda s: s["status"] == "canceled" and s)(state(m)))
+    assert not now["premium"] and now["endedAt"], now
+    a = m.post("/api/subscription/resume")
+    assert a.status == 409 and a.code == "conflict", a
+    assert m.post("/api/subscription/cancel").status == 409
+    m.subscribe(town.sandbox)
+    again = wait_until(lambda: (lambda s: s["premium"] and s)(state(m)))
+    assert again["subscriptionId"] != first["subscriptionId"] and again["status"] == "active"
+    assert len(customers_of(town.sandbox, m)) == 1
+
+
+def test_portal_sets_cancel_at_and_resume_takes_it_back(town):
+    """Flexible billing: cancel_at without cancel_at_period_end. Never both in one request."""
+    m = town.member()
+    m.subscribe(town.sandbox)
+    now = wait_until(lambda: (lambda s: s["premium"] and s)(state(m)))
+    url = f"{town.sandbox.base}/v1/subscriptions/{now['subscriptionId']}"
+    end = stripe(town.sandbox, "/v1/subscriptions/" + now["subscriptionId"])["items"]["data"][0]["current_period_end"]
+    requests.post(url, data={"cancel_at": end}, headers=KEY, timeout=PATIENCE).raise_for_status()
+    town.sandbox.settle()
+    town.settle()
+    seen = state(m)
+    assert seen["cancelAt"] == now["period"]["end"], seen
+    a = m.post("/api/subscription/resume")
+    assert a.status == 200 and a.json["cancelAt"] is None and not a.json["cancelAtPeriodEnd"], a
+    sub = stripe(town.sandbox, "/v1/subscriptions/" + now["subscriptionId"])
+    assert sub["cancel_at"] is None and sub["cancel_at_period_end"] is False
+
+
+def test_payment_method_is_shown(town):
+    m = town.member()
+    m.subscribe(town.sandbox)
+    now = wait_until(lambda: (lambda s: s["paymentMethod"] and s)(state(m)))
+    assert now["paymentMethod"]["brand"] == "visa" and now["paymentMethod"]["last4"] == "4242", now
+
+
+def test_a_declined_card_leaves_the_session_open(town):
+    m = town.member()
+    made = create(m)
+    try:
+        town.sandbox.pay(made["sessionId"], card="4000000000000002")
+    except OSError:
+        pass  # the sandbox says that it was declined
+    town.sandbox.settle()
+    assert not state(m)["premium"]
+    assert create(m) == made
+
+
+def test_trial_once(make_server, sandbox, tmp_path):
+    import json
+    from harness.process import ROOT
+    catalog = json.loads((ROOT / "catalog.json").read_text())
+    catalog["plan"]["trialDays"] = 7
+    (tmp_path / "c.json").write_text(json.dumps(catalog))
+    town = make_server(sandbox=sandbox, env={"CATALOG": str(tmp_path / "c.json")})
+    sandbox.forward_to(town)
+    m = town.member()
+    m.subscribe(sandbox)
+    now = wait_until(lambda: (lambda s: s["premium"] and s)(state(m)))
+    assert now["status"] == "trialing" and now["trialEnd"], now
+    requests.delete(f"{sandbox.base}/v1/subscriptions/{now['subscriptionId']}", headers=KEY,
+                    timeout=PATIENCE).raise_for_status()
+    sandbox.settle()
+    wait_until(lambda: state(m)["status"] == "canceled")
+    m.subscribe(sandbox)
+    assert wait_until(lambda: (lambda s: s["premium"] and s)(state(m)))["status"] == "active"
+
+
 def test_paid_but_the_event_is_not_here_yet(quiet, sandbox):
     """A link that was paid is never given again: Stripe is asked."""
     m = quiet.member()

@@ -115,6 +115,12 @@ static void fetched_answers(void **state)
     assert_true(fact_decide(&known, &late).newer);
     struct fact_order second = fact_order_fetched(sec(101), TS_NONE, 1, 3);
     assert_true(fact_decide(&answer, &second).newer);
+    /* Two answers of one second: the one asked for when the other was known is the newer. */
+    for (int64_t digest = 0; digest < 3; digest++) {
+        struct fact_order then = fact_order_fetched(sec(100), answer.as_of, 1, digest);
+        assert_true(fact_decide(&answer, &then).newer);
+        assert_false(fact_decide(&then, &answer).newer);
+    }
 }
 
 static void money_given_back(void **state)
