@@ -741,20 +741,6 @@ err fact_apply(struct db_tx *tx, struct arena *mem, struct app *app, const struc
     return apply_object(tx, mem, app, in, in->object, 0, handled);
 }
 
-err billing_apply_object(struct db_tx *tx, struct arena *mem, struct app *app, const json *object,
-                         ts as_of, ts now)
-{
-    bool handled;
-    struct fact_in in = {.object = object,
-                         .as_of = ts_is_none(as_of) ? now : as_of,
-                         .source = FACT_FROM_FETCH,
-                         .known_before = TS_NONE,
-                         .event = SV_NULL,
-                         .type = SV_NULL,
-                         .now = now};
-    return fact_apply(tx, mem, app, &in, &handled);
-}
-
 #define KNOWN(k, query)                                                                            \
     case k: {                                                                                      \
         struct query##_row row;                                                                    \
@@ -781,4 +767,33 @@ err fact_known(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id, 
     }
     *out = TS_NONE;
     return OK;
+}
+
+/* Answers carry whole seconds: of several of one second, the one applied last is the newest. */
+static err same_second(struct db_tx *tx, struct arena *mem, const json *object, ts date,
+                       ts *known_before)
+{
+    enum fact_kind kind = fact_kind_parse(json_get_str(object, "object"));
+    sv id = json_get_str(object, "id");
+    ts known = TS_NONE;
+    if (!sv_empty(id))
+        TRY(fact_known(tx, mem, kind, id, &known));
+    ts from = ts_add(date, FACT_FETCH_SLACK);
+    bool same = !ts_before(known, from) && ts_before(known, ts_add(from, TS_SECOND));
+    *known_before = same ? known : TS_NONE;
+    return OK;
+}
+
+err billing_apply_object(struct db_tx *tx, struct arena *mem, struct app *app, const json *object,
+                         ts as_of, ts now)
+{
+    bool handled;
+    struct fact_in in = {.object = object,
+                         .as_of = ts_is_none(as_of) ? now : as_of,
+                         .source = FACT_FROM_FETCH,
+                         .event = SV_NULL,
+                         .type = SV_NULL,
+                         .now = now};
+    TRY(same_second(tx, mem, object, in.as_of, &in.known_before));
+    return fact_apply(tx, mem, app, &in, &handled);
 }
