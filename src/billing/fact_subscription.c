@@ -1,0 +1,120 @@
+/* Customers and their subscriptions. */
+#include "billing/fact_apply.h"
+#include "ext/stripe_event.h"
+#include "queries.h"
+
+/* -------- customers -------- */
+
+static err each_subscription(struct fact_ctx *c, sv customer)
+{
+    struct subscriptions_of_customer_row *rows;
+    size_t n;
+    TRY(q_subscriptions_of_customer(c->tx, c->mem, &(struct subscriptions_of_customer_in){customer},
+                                    &rows, &n));
+    for (size_t i = 0; i < n; i++)
+        TRY(fact_derive_subscription(c->tx, c->mem, rows[i].id));
+    return fact_derive_member(c->tx, c->mem, &c->member, c->in->now);
+}
+
+err fact_apply_customer(struct fact_ctx *c)
+{
+    struct wire_customer w;
+    stripe_read_customer(c->object, &w);
+    w.deleted |= fact_is_type(c, "customer.deleted");
+    TRY(FACT_LOCK(c, c->id));
+    struct fact_customer_get_row row;
+    bool found;
+    TRY(q_fact_customer_get(c->tx, c->mem, &(struct fact_customer_get_in){c->id}, &row, &found));
+    struct fact_content content = {
+        arena_printf(c->mem, "%d|%d", w.deleted, w.payment_method.p != NULL),
+        arena_printf(c->mem, "%.*s|%.*s", SV_ARG(w.user_ref), SV_ARG(w.payment_method))};
+    found = found && row.rank >= 0; /* a row made by a claim alone holds no content */
+    TRY(fact_judge(c, FACT_STORED(found, row), w.deleted ? FACT_TERMINAL : 1, content));
+    if (c->newer) {
+        struct fact_customer_put_in in = {.id = c->id,
+                                          .user_ref = w.user_ref,
+                                          .payment_method = w.payment_method,
+                                          .deleted = w.deleted,
+                                          FACT_ORDER(c)};
+        TRY(q_fact_customer_put(c->tx, c->mem, &in, NULL));
+    }
+    TRY(fact_owner_of(c, c->id, &(struct claim){w.user_ref, CLAIM_CUSTOMER}, 1));
+    if (!w.deleted || !c->newer)
+        return OK;
+    TRY(billing_customer_del(c->tx, c->mem, c->id));
+    return each_subscription(c, c->id);
+}
+
+/* -------- subscriptions -------- */
+
+static struct fact_content subscription_content(struct arena *mem,
+                                                const struct wire_subscription *w)
+{
+    return (struct fact_content){
+        arena_printf(mem, "%.*s|%lld|%lld|%lld|%lld|%lld|%d|%lld|%lld|%d|%lld", SV_ARG(w->status),
+                     (long long)w->period_start.ms, (long long)w->period_end.ms,
+                     (long long)w->trial_start.ms, (long long)w->trial_end.ms,
+                     (long long)w->cancel_at.ms, w->cancel_at_period_end,
+                     (long long)w->canceled_at.ms, (long long)w->ended_at.ms, w->collection_paused,
+                     (long long)w->anchor.ms),
+        arena_printf(mem, "%.*s|%.*s|%.*s|%.*s", SV_ARG(w->customer), SV_ARG(w->item),
+                     SV_ARG(w->price), SV_ARG(w->payment_method))};
+}
+
+static err put_subscription(struct fact_ctx *c, const struct wire_subscription *w)
+{
+    struct subscription_put_in in = {
+        .id = c->id,
+        .member = user_id_none(&c->member) ? SV_NULL : user_id_sv(&c->member),
+        .customer = w->customer,
+        .status = fact_status(w->status),
+        .created_at = w->created,
+        .period_start = w->period_start,
+        .period_end = w->period_end,
+        .trial_start = w->trial_start,
+        .trial_end = w->trial_end,
+        .cancel_at = w->cancel_at,
+        .cancel_at_period_end = w->cancel_at_period_end,
+        .canceled_at = w->canceled_at,
+        .ended_at = w->ended_at,
+        .collection_paused = w->collection_paused,
+        .anchor = w->anchor,
+        .item = w->item,
+        .price = w->price,
+        .payment_method = w->payment_method,
+        .user_ref = w->user_ref,
+        FACT_ORDER(c),
+    };
+    return q_subscription_put(c->tx, c->mem, &in, NULL);
+}
+
+/* News of past_due and of its end are kept beside the newest content: when it began is asked of
+ * all. */
+static err note_past_due(struct fact_ctx *c, sv status)
+{
+    if (sv_is(status, "past_due"))
+        return q_past_due_seen(c->tx, c->mem, &(struct past_due_seen_in){c->id, c->in->as_of},
+                               NULL);
+    return q_subscription_clear(c->tx, c->mem, &(struct subscription_clear_in){c->id, c->in->as_of},
+                                NULL);
+}
+
+err fact_apply_subscription(struct fact_ctx *c)
+{
+    struct wire_subscription w;
+    stripe_read_subscription(c->object, &w);
+    if (fact_is_type(c, "customer.subscription.deleted"))
+        w.status = SV("canceled");
+    TRY(FACT_LOCK(c, c->id, w.customer));
+    struct subscription_get_row row;
+    bool found;
+    TRY(q_subscription_get(c->tx, c->mem, &(struct subscription_get_in){c->id}, &row, &found));
+    TRY(fact_judge(c, FACT_STORED(found, row), fact_rank_subscription(w.status),
+                   subscription_content(c->mem, &w)));
+    TRY(fact_owner_of(c, w.customer, &(struct claim){w.user_ref, CLAIM_SUBSCRIPTION}, 1));
+    if (c->newer)
+        TRY(put_subscription(c, &w));
+    TRY(note_past_due(c, w.status));
+    TRY(fact_derive_subscription(c->tx, c->mem, c->id));
+    return fact_derive_member(c->tx, c->mem, &c->member, c->in->now);
+}
