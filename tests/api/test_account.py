@@ -72,7 +72,7 @@ def test_at_once_only_one_registers(server):
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         got = sorted(pool.map(go, range(6)))
     assert got.count(201) == 1 and set(got) <= {201, 409, 503}, got
-    assert sql(server, "SELECT COUNT(*) FROM account WHERE email_key = 'race@example.com'")[0][0] == 1
+    assert int(sql(server, "SELECT COUNT(*) FROM account WHERE email_key = 'race@example.com'")[0][0]) == 1
 
 
 @pytest.mark.parametrize("body, pointer", [
@@ -95,12 +95,12 @@ def test_at_once_only_one_registers(server):
     ({"email": "x1@example.com", "password": PASSWORD, "timezone": "../../etc/passwd"}, "/timezone"),
 ])
 def test_bad_registrations_change_nothing(server, body, pointer):
-    before = sql(server, "SELECT COUNT(*) FROM account")[0][0]
+    before = int(sql(server, "SELECT COUNT(*) FROM account")[0][0])
     a = server.client().post("/api/auth/register", body)
     assert a.status == 422, a
     if pointer:
         assert [e["pointer"] for e in a.json["errors"]] == [pointer], a
-    assert sql(server, "SELECT COUNT(*) FROM account")[0][0] == before
+    assert int(sql(server, "SELECT COUNT(*) FROM account")[0][0]) == before
 
 
 def test_login_rotates_and_logout_ends(server):
@@ -249,7 +249,7 @@ def test_deleting_takes_the_password_and_the_person(server):
     assert c.get("/api/auth/me").status == 401
     assert Client(server, token=c.answer["token"]).get("/api/auth/me").status == 401
     for table in ("session", "login_token"):
-        assert sql(server, f"SELECT COUNT(*) FROM {table} WHERE account_id = '{id_}'")[0][0] == 0
+        assert int(sql(server, f"SELECT COUNT(*) FROM {table} WHERE account_id = '{id_}'")[0][0]) == 0
     assert login(server, "leave@example.com")[1].status == 401
     register(server, "leave@example.com")
 
@@ -291,7 +291,7 @@ def test_secret_keys_act_for_the_member_they_name(server):
     a = key.patch("/api/auth/me", {"name": "By key"}, headers={"MyBeing-User": member.user_id})
     assert a.status == 200 and a.json["name"] == "By key"
     assert key.get("/api/auth/me", headers={"MyBeing-User": "usr_01900000-0000-7000-8000-000000000000"}).status == 401
-    assert sql(server, "SELECT COUNT(*) FROM secret_key WHERE hint LIKE '%" + made["key"][-4:] + "'")[0][0] == 1
+    assert int(sql(server, "SELECT COUNT(*) FROM secret_key WHERE hint LIKE '%" + made["key"][-4:] + "'")[0][0]) == 1
     assert server.run("key", "revoke", made["id"]).returncode == 0
     assert key.get("/api/auth/me", headers={"MyBeing-User": member.user_id}).status == 401
 
