@@ -8,8 +8,9 @@
 
 #include <stdatomic.h>
 
-#define DICT_EVERY 512 /* events taken by this process between two thoughts about the dictionary   \
-                        */
+#define DICT_EVERY                                                                                 \
+    512 /* events taken by this process between two thoughts about the dictionary                  \
+         */
 
 const char *event_result_name(enum event_result r)
 {

@@ -1,5 +1,6 @@
 /* Facts, inside billing/: storing what Stripe told, linking it, and what follows from it. SPEC §3.
- * Whatever the order of arrival and with duplicates, the same set of objects ends in the same rows. */
+ * Whatever the order of arrival and with duplicates, the same set of objects ends in the same rows.
+ */
 #pragma once
 #include "app/app.h"
 #include "billing/billing.h"
@@ -25,23 +26,31 @@ enum fact_kind fact_kind_guess(sv id); /* by the usual prefixes; only when nothi
 err fact_known(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id, ts *out) MUST_USE;
 
 /* -------- telling others (fact_tell.c) -------- */
-err fact_tell(struct db_tx *tx, struct arena *mem, struct app *app, const struct fact_change *c) MUST_USE;
+err fact_tell(struct db_tx *tx, struct arena *mem, struct app *app,
+              const struct fact_change *c) MUST_USE;
 /* Tells again what the newest event of an object said, because a link or an owner became known. */
-err fact_tell_again(struct db_tx *tx, struct arena *mem, struct app *app, enum fact_kind kind, sv id,
-                    const user_id *member, sv payment, ts now) MUST_USE;
+err fact_tell_again(struct db_tx *tx, struct arena *mem, struct app *app, enum fact_kind kind,
+                    sv id, const user_id *member, sv payment, ts now) MUST_USE;
 
 /* -------- owners (fact_owner.c) -------- */
 /* How sure a claim is: the lowest wins, whatever comes first. SPEC §2, stripe/CONTRACT §4. */
-enum claim_rank { CLAIM_OURS, CLAIM_CUSTOMER, CLAIM_SUBSCRIPTION, CLAIM_SESSION, CLAIM_SESSION_REF,
-                  CLAIM_INVOICE, CLAIM_PAYMENT };
+enum claim_rank {
+    CLAIM_OURS,
+    CLAIM_CUSTOMER,
+    CLAIM_SUBSCRIPTION,
+    CLAIM_SESSION,
+    CLAIM_SESSION_REF,
+    CLAIM_INVOICE,
+    CLAIM_PAYMENT
+};
 struct claim {
     sv ref; /* our id or a legacy id; SV_NULL: none */
     enum claim_rank rank;
 };
-/* The member behind a customer (may be SV_NULL) and claims made by the object itself; "" if nobody is
- * known. A better claim moves everything of the customer to its owner. */
-err fact_owner(struct db_tx *tx, struct arena *mem, struct app *app, sv customer, const struct claim *c,
-               size_t n, ts now, user_id *out) MUST_USE;
+/* The member behind a customer (may be SV_NULL) and claims made by the object itself; "" if nobody
+ * is known. A better claim moves everything of the customer to its owner. */
+err fact_owner(struct db_tx *tx, struct arena *mem, struct app *app, sv customer,
+               const struct claim *c, size_t n, ts now, user_id *out) MUST_USE;
 
 /* -------- what follows (fact_derive.c) -------- */
 err fact_derive_payment(struct db_tx *tx, struct arena *mem, sv payment, ts now) MUST_USE;
@@ -53,4 +62,5 @@ err fact_derive_member(struct db_tx *tx, struct arena *mem, const user_id *membe
 /* -------- jobs -------- */
 err fact_refetch_put(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id, ts run_at,
                      ts now) MUST_USE;
-err fact_link_job_put(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id, ts now) MUST_USE;
+err fact_link_job_put(struct db_tx *tx, struct arena *mem, enum fact_kind kind, sv id,
+                      ts now) MUST_USE;

@@ -1,6 +1,6 @@
 /* The catalogue: plan, allowances, discounts, items, AI model prices. One JSON file (CATALOG, else
- * ./catalog.json, else the built-in example), read and validated at start, immutable afterwards. SPEC §1,
- * §2. (lead's contract) */
+ * ./catalog.json, else the built-in example), read and validated at start, immutable afterwards.
+ * SPEC §1, §2. (lead's contract) */
 #pragma once
 #include "base/arena.h"
 #include "base/err.h"
@@ -23,14 +23,15 @@ struct item {
 
 /* What premium gives an item kind in a cycle. SPEC §2. */
 struct allowance {
-    int64_t limit;      /* free uses: 2 quizzes, 3 articles */
-    money max_price;    /* free only up to this list price (5000); <0 = no bound */
+    int64_t limit;   /* free uses: 2 quizzes, 3 articles */
+    money max_price; /* free only up to this list price (5000); <0 = no bound */
     int discount_percent;
     int64_t discount_limit; /* 3; <0 = without limit */
 };
 
 struct catalog {
-    sv plan_key, plan_name, plan_lookup_key; /* "premium", "MyBeing Premium", "mybeing_premium_monthly" */
+    sv plan_key, plan_name,
+        plan_lookup_key; /* "premium", "MyBeing Premium", "mybeing_premium_monthly" */
     money plan_price;
     currency plan_currency;
     sv plan_product_id; /* "mybeing_premium" */
@@ -40,16 +41,19 @@ struct catalog {
     const struct item *items;
     size_t nitems;
     const json *ai_models; /* model -> prices; NULL if none */
-    const uint32_t *index; /* catalog_find's hash: item number + 1, 0 = free; nindex is a power of 2 */
+    const uint32_t
+        *index; /* catalog_find's hash: item number + 1, 0 = free; nindex is a power of 2 */
     size_t nindex;
     sv source; /* the file's name, or "built-in example" */
 };
-/* `path` = CATALOG; SV_NULL or "": ./catalog.json if it is there, else the built-in example. ERR_CONFIG
- * with a line a mistake in `problems` ("catalog.json: /items/3/price: …"). Lives in `mem`. */
-err catalog_load(struct arena *mem, sv path, struct buf *problems, const struct catalog **out) MUST_USE;
+/* `path` = CATALOG; SV_NULL or "": ./catalog.json if it is there, else the built-in example.
+ * ERR_CONFIG with a line a mistake in `problems` ("catalog.json: /items/3/price: …"). Lives in
+ * `mem`. */
+err catalog_load(struct arena *mem, sv path, struct buf *problems,
+                 const struct catalog **out) MUST_USE;
 /* The same of a text; `name` is what the problems call it. */
 err catalog_parse(struct arena *mem, sv text, sv name, struct buf *problems,
                   const struct catalog **out) MUST_USE;
-sv catalog_example(void); /* the built-in example's text */
+sv catalog_example(void);                                          /* the built-in example's text */
 const struct item *catalog_find(const struct catalog *c, sv item); /* NULL if unknown */
-const char *item_kind_name(enum item_kind k); /* "quiz", "article" */
+const char *item_kind_name(enum item_kind k);                      /* "quiz", "article" */
