@@ -224,6 +224,14 @@ WHERE id = $id;
 -- out: id text
 SELECT id FROM subscription WHERE customer = $customer ORDER BY id;
 
+-- Its period is over and nothing was heard: a renewal, a failure or the end may have been missed.
+-- name: subscription_overdue :many
+-- in: since ts, until ts, n int
+-- out: id text
+SELECT id FROM subscription
+WHERE status IN ('active', 'trialing') AND gone_at IS NULL AND period_end > $since AND period_end <= $until
+ORDER BY period_end, id LIMIT $n;
+
 -- name: subscription_active_count :one
 -- in: member text
 -- out: n int

@@ -8,6 +8,10 @@
 #include "http/client.h"
 #include "queries.h"
 
+#define HEAL_FROM  (2 * TS_HOUR)
+#define HEAL_UNTIL (14 * TS_DAY)
+#define HEAL_BATCH 500
+
 /* -------- queueing -------- */
 
 static err put(struct db_tx *tx, struct arena *mem, const char *job, enum fact_kind kind, sv id,
@@ -276,6 +280,26 @@ static err job_retry_event(struct job *j)
     return OK;
 }
 
+/* Subscriptions whose period ended without news are asked for while their grace still runs: a payer
+ * must not be locked out because a webhook was lost. */
+static err put_overdue(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    const struct job *j = arg;
+    struct subscription_overdue_row *rows;
+    size_t n;
+    struct subscription_overdue_in in = {ts_add(j->now, -HEAL_UNTIL), ts_add(j->now, -HEAL_FROM),
+                                         HEAL_BATCH};
+    TRY(q_subscription_overdue(tx, mem, &in, &rows, &n));
+    for (size_t i = 0; i < n; i++)
+        TRY(fact_refetch_put(tx, mem, FACT_SUBSCRIPTION, rows[i].id, j->now, j->now));
+    return OK;
+}
+
+static err job_heal(struct job *j)
+{
+    return stripe_configured() ? db_write(j->db, j->mem, put_overdue, j) : OK;
+}
+
 static err job_dict(struct job *j)
 {
     bool made;
@@ -289,6 +313,7 @@ static const struct job_kind kinds[] = {
     {.name = "stripe.refetch", .run = job_refetch, .max_attempts = 12},
     {.name = "stripe.link", .run = job_link, .max_attempts = 12},
     {.name = "billing.retry_event", .run = job_retry_event, .max_attempts = 10},
+    {.name = "stripe.heal", .run = job_heal, .max_attempts = 3, .every = "23 * * * *"},
     {.name = "billing.dict", .run = job_dict, .max_attempts = 2},
     {.name = "billing.sync", .run = sync_job, .max_attempts = 5, .every = "17 3 * * *"},
 };

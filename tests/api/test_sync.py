@@ -77,3 +77,15 @@ def test_without_stripe_it_says_so(server):
     no_key = server.run("sync", ok=False, env={"STRIPE_SECRET_KEY": ""})
     assert no_key.returncode == 1 and "STRIPE_SECRET_KEY" in no_key.stderr
     assert server.run("sync", "nonsense", ok=False).returncode == 2
+
+
+def test_a_lost_renewal_is_asked_for_before_the_grace_ends(deaf):
+    member = pay_unheard(deaf)
+    sync(deaf)
+    deaf.clock("+1 month")
+    deaf.clock("+4 hours")
+    deaf.settle()
+    before = member.entitlements()
+    assert before["premium"]
+    deaf.clock("+5 days")  # far beyond the grace of the month that was paid first
+    assert member.entitlements()["premium"]

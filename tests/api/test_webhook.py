@@ -164,3 +164,16 @@ def test_the_signature_may_follow_the_programs_clock(server):
     assert post_raw(server, body, sign(server.webhook_secret, body)).status == 200
     body = json.dumps(event("customer.created", customer())).encode()
     assert post_raw(server, body, sign(server.webhook_secret, body, at - 20 * 86400)).status == 400
+
+
+def test_bodies_are_packed_with_a_dictionary_and_come_back_as_they_were(server):
+    rows = [event("customer.updated", customer(name=f"Somebody {n}", phone=None, address={"city": None, "line1": None}))
+            for n in range(600)]
+    deliver(server, *rows)
+    server.settle()
+    later = event("customer.updated", customer(name="The last one", phone=None, address={"city": None, "line1": None}))
+    deliver(server, later)
+    for e in (rows[0], rows[400], later):
+        assert stored(server, e["id"])["payload"] == e
+    listed = json.loads(server.cli("events", "list", "--limit", "1000", "--json"))
+    assert len(listed) == 601
