@@ -82,6 +82,11 @@ typedef err (*account_verified_fn)(struct db_tx *tx, struct arena *mem, const st
                                    ts now);
 void account_on_verified(account_verified_fn fn);
 
+/* Runs when an account was made (billing/ takes the facts that already name it). */
+typedef err (*account_created_fn)(struct db_tx *tx, struct arena *mem, const user_id *id,
+                                  sv legacy_id, ts now);
+void account_on_created(account_created_fn fn);
+
 /* Runs before an account is deleted: refuse with an error (ERR_CONFLICT and why), or let go of what
  * rows without a foreign key still say. */
 typedef err (*account_delete_fn)(struct db_tx *tx, struct arena *mem, const struct account *a,

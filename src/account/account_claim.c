@@ -8,12 +8,13 @@
 
 static account_claim_fn claim_fns[LISTENERS];
 static account_verified_fn verified_fns[LISTENERS];
+static account_created_fn created_fns[LISTENERS];
 static account_delete_fn delete_fns[LISTENERS];
 static struct {
     const char *name;
     account_claimable_fn fn;
 } claimable_fns[LISTENERS];
-static size_t nclaim, nverified, ndelete, nclaimable;
+static size_t nclaim, nverified, ncreated, ndelete, nclaimable;
 
 void account_on_claim(account_claim_fn fn)
 {
@@ -32,6 +33,20 @@ void account_on_verified(account_verified_fn fn)
 {
     assert(nverified < LISTENERS);
     verified_fns[nverified++] = fn;
+}
+
+void account_on_created(account_created_fn fn)
+{
+    assert(ncreated < LISTENERS);
+    created_fns[ncreated++] = fn;
+}
+
+err account_tell_created(struct db_tx *tx, struct arena *mem, const user_id *id, sv legacy_id,
+                         ts now)
+{
+    for (size_t i = 0; i < ncreated; i++)
+        TRY(created_fns[i](tx, mem, id, legacy_id, now));
+    return OK;
 }
 
 void account_on_delete(account_delete_fn fn)

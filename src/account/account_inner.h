@@ -96,6 +96,8 @@ err account_claimables(struct db_tx *tx, struct arena *mem, const visitor_id *fr
                        struct jw *w) MUST_USE;
 err account_tell_verified(struct db_tx *tx, struct arena *mem, const struct account *a,
                           ts now) MUST_USE;
+err account_tell_created(struct db_tx *tx, struct arena *mem, const user_id *id, sv legacy_id,
+                         ts now) MUST_USE;
 err account_tell_delete(struct db_tx *tx, struct arena *mem, const struct account *a,
                         ts now) MUST_USE;
 

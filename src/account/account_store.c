@@ -101,6 +101,7 @@ err account_create(struct db_tx *tx, struct arena *mem, const struct account_new
     TRY(q_account_insert(tx, mem, &in, &changed));
     if (changed != 1)
         return FAIL_FIELD(ERR_EMAIL_TAKEN, "/email", "There is an account with this e-mail");
+    TRY(account_tell_created(tx, mem, &id, n->legacy_id, now));
     *out = id;
     return OK;
 }

@@ -1,4 +1,6 @@
-/* Billing's part of `mybeing dev state` and `userstate`: facts without ids and times of arrival. */
+/* Billing's start, and its part of `mybeing dev state` and `userstate`: facts without ids and times
+ * of arrival. */
+#include "account/account.h"
 #include "app/dev_state.h"
 #include "billing/billing.h"
 #include "queries.h"
@@ -187,8 +189,17 @@ static err write_userstate(struct db_tx *tx, struct arena *mem, struct app *app,
     return OK;
 }
 
-void billing_init(void)
+static struct app *process;
+
+static err adopt(struct db_tx *tx, struct arena *mem, const user_id *member, sv legacy_id, ts now)
 {
+    return billing_adopt(tx, mem, process, member, legacy_id, now);
+}
+
+void billing_init(struct app *app)
+{
+    process = app;
+    account_on_created(adopt);
     dev_state_add("billing", write_state);
     dev_userstate_add(write_userstate);
 }

@@ -53,7 +53,7 @@ static void listen(struct app *app)
     stripe_configure(&(struct stripe_config){.key = app->set.stripe_secret_key,
                                              .base = app->set.stripe_api_base,
                                              .version = app->set.stripe_api_version});
-    billing_init();
+    billing_init(app);
     subscription_init();
     purchase_init();
     notice_init();
