@@ -4,8 +4,9 @@ import json
 import os
 import pathlib
 import subprocess
-import tempfile
 import shutil
+import tempfile
+import time
 
 from . import postgres
 from .client import Client
@@ -65,6 +66,7 @@ class Server:
         }
         self.process = None
         self.exit_ok = True
+        self.known = False  # does anybody know the port already?
         if start:
             self.start()
 
@@ -73,10 +75,31 @@ class Server:
         return self.env["STRIPE_WEBHOOK_SECRET"].split(",")[0]
 
     def start(self, command="serve"):
-        self.process = Process([BUILD / "mybeing", command], self.env, self.dir)
-        if command == "serve":
-            self.process.wait_line(r"listening on http://")
+        for attempt in range(20):
+            self.process = Process([BUILD / "mybeing", command], self.env, self.dir)
+            if command != "serve":
+                return self
+            try:
+                self.process.wait_line(r"listening on http://")
+                self.known = True
+                return self
+            except AssertionError:
+                # Another program took the port between our look and the start: another one, or, when clients know
+                # it already, the same once it is free again.
+                taken = "cannot be listened on: Address already in use" in self.process.output()
+                if not taken or attempt == 19:
+                    raise
+                self.process.kill()
+                if self.known or self.env["PORT"] != str(self.port):
+                    time.sleep(0.5)
+                else:
+                    self.move_to(free_port())
         return self
+
+    def move_to(self, port):
+        old, self.port = self.base, port
+        self.base = f"http://127.0.0.1:{port}"
+        self.env = {k: v.replace(old, self.base) for k, v in self.env.items()} | {"PORT": str(port)}
 
     def stop(self):
         if self.process is None:
