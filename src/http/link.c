@@ -26,7 +26,10 @@ static void linger_start(struct links *t, int fd)
 {
     int n = atomic_fetch_add(&t->lingering, 1);
     int own = n < LINGER_MAX ? dup(fd) : -1;
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP, .data.fd = own};
+    /* Writable at once: so the watcher hears of it even if the client never says anything again. */
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP, .data.fd = own};
+    if (own >= 0)
+        shutdown(own, SHUT_WR); /* our end: the client sees it while we still read */
     if (own >= 0 && epoll_ctl(t->epoll, EPOLL_CTL_ADD, own, &ev) == 0)
         return;
     if (own >= 0)
@@ -144,6 +147,9 @@ static void *watch(void *arg)
             if (ev[i].data.fd == t->wake)
                 continue;
             struct lingerer *l = lingerer_of(all, ev[i].data.fd, now);
+            struct epoll_event reading = {.events = EPOLLIN | EPOLLRDHUP, .data.fd = ev[i].data.fd};
+            if (ev[i].events & EPOLLOUT)
+                epoll_ctl(t->epoll, EPOLL_CTL_MOD, ev[i].data.fd, &reading);
             if (l != NULL && (!drain(l->fd) || now > l->until_us))
                 linger_end(t, l);
         }

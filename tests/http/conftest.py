@@ -10,6 +10,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 @pytest.fixture(scope="module")
 def server():
-    made = Server()
+    made = Server(env={"RATE_LIMIT_SCALE": "1000"})
     yield made
     made.close()

@@ -127,7 +127,7 @@ def test_login_is_limited(make_server):
     assert r.headers["ratelimit-policy"] == '"login";q=10;w=60'
     assert r.headers["ratelimit"].startswith('"login";r=0;t=')
     assert attempt("b@example.org", "192.0.2.1").status == 401
-    assert attempt("a@example.org", "192.0.2.2").status == 401
+    assert attempt("c@example.org", "192.0.2.2").status == 401
     # what a client writes in front of its own address does not help it
     assert attempt("a@example.org", "198.51.100.7, 192.0.2.1").status == 429
 
