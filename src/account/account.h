@@ -106,5 +106,8 @@ err account_key_revoke(struct db_tx *tx, struct arena *mem, sv id, ts now, bool 
 
 struct app;
 void account_init(struct app *app); /* at start, before threads */
+/* For serve: the identity provider's keys are fetched from now on; after http_client_start. */
+void account_keys_start(const struct app *app);
+void account_keys_stop(void);
 extern const struct route_set account_routes, account_link_routes, account_page_routes;
 extern const struct job_kind_set account_jobs;

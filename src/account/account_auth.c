@@ -30,7 +30,7 @@ static err by_session(struct req *r, struct db_tx *tx, sv token, enum auth_via v
     r->role = s.admin ? ROLE_ADMIN : ROLE_MEMBER;
     r->via = via;
     r->session = s.id;
-    if (r->route->tx == TX_WRITE && ts_before(ts_add(s.seen, SEEN_STEP), wall))
+    if (r->writable && ts_before(ts_add(s.seen, SEEN_STEP), wall))
         TRY(session_seen_put(tx, r->mem, s.id, wall));
     return OK;
 }

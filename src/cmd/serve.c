@@ -65,6 +65,7 @@ static int serve(struct app *app)
     choose_port(&app->set);
     struct http_options o = options(app);
     err e = run_jobs(app, &jobs);
+    account_keys_start(app);
     if (e == OK)
         e = http_start(&o, &server);
     if (e == OK) {
@@ -80,6 +81,7 @@ static int serve(struct app *app)
     int code = e == OK ? EXIT_OK : cmd_failed(e);
     if (jobs)
         job_runner_stop(jobs);
+    account_keys_stop();
     http_client_stop();
     return code;
 }

@@ -124,6 +124,7 @@ static err in_tx(struct db_tx *tx, struct arena *mem, void *arg)
     rewind_run(x);
     err_clear();
     x->r.tx = tx;
+    x->r.writable = x->writes;
     err e = x->checked ? OK : checks(x, tx);
     if (e == OK)
         e = handle(x);
@@ -139,10 +140,22 @@ static err checks_in_tx(struct db_tx *tx, struct arena *mem, void *arg)
     struct http_conn *x = arg;
     rewind_run(x);
     err_clear();
+    x->r.writable = x->writes;
     err e = checks(x, tx);
     if (e != OK)
         fault_capture(x, e);
     return e;
+}
+
+/* Reading, unless recognising the caller has to write (ERR_FIRST_SIGHT): then once more, writing.
+ */
+static err read_or_write(struct http_conn *x, db_fn fn)
+{
+    err e = db_read(x->s->o.db, x->r.mem, fn, x);
+    if (e != ERR_FIRST_SIGHT)
+        return e;
+    x->writes = true;
+    return db_write(x->s->o.db, x->r.mem, fn, x);
 }
 
 /* A result that no run of ours gave: the engine's own error. */
@@ -169,7 +182,7 @@ static void set_now(struct http_conn *x)
 static err run_none(struct http_conn *x)
 {
     if (!x->checked)
-        TRY(db_read(x->s->o.db, x->r.mem, checks_in_tx, x));
+        TRY(read_or_write(x, checks_in_tx));
     err_clear();
     err e = handle(x);
     if (e != OK)
@@ -186,10 +199,10 @@ static void on_worker(struct work *w)
     err e;
     if (x->r.route->tx == TX_NONE && x->body_err == OK)
         e = run_none(x);
-    else if (x->r.route->tx == TX_WRITE && x->body_err == OK)
+    else if ((x->writes = x->r.route->tx == TX_WRITE && x->body_err == OK))
         e = db_write(x->s->o.db, x->r.mem, in_tx, x);
     else
-        e = db_read(x->s->o.db, x->r.mem, in_tx, x);
+        e = read_or_write(x, in_tx);
     conclude(x, e, true);
     conn_finish(x);
 }
@@ -233,6 +246,7 @@ static void after_commit(struct db_post *p, err result)
 
 static bool to_writer(struct http_conn *x)
 {
+    x->writes = true;
     x->post = (struct db_post){.fn = in_tx, .mem = x->r.mem, .arg = x, .done = after_commit};
     conn_suspend(x);
     db_post(x->s->o.db, &x->post);
@@ -306,7 +320,10 @@ static bool dispatch(struct http_conn *x)
         return to_worker(x);
     if (tx == TX_WRITE && x->body_err == OK)
         return to_writer(x);
-    conclude(x, db_read(x->s->o.db, x->r.mem, in_tx, x), true);
+    err e = db_read(x->s->o.db, x->r.mem, in_tx, x);
+    if (e == ERR_FIRST_SIGHT)
+        return to_writer(x);
+    conclude(x, e, true);
     return true;
 }
 

@@ -153,7 +153,7 @@ struct http_conn {
     struct err_info fault; /* of the error being answered */
     struct arena_mark mark;
     unsigned runs;
-    bool checked, limited;
+    bool checked, limited, writes;
     struct db_post post;
     struct work work;
     err result;
