@@ -82,10 +82,32 @@ def a_life(user, now, rng):
             out += [s.subscription(start=start, at=start + 10 * DAY, cancel_at_period_end=True,
                                    cancel_at=start + s.period)]
     if rng.random() < 0.3:
-        out += [s.subscription("deleted", status="canceled", start=start, at=start + 25 * DAY, ended_at=start + 25 * DAY)]
+        out += [s.subscription("deleted", status="canceled", start=start, at=start + 25 * DAY, ended_at=start + 25 * DAY),
+                s.subscription(start=start, at=start + 25 * DAY + rng.choice([0, 60]))]  # canceled is for good
     if rng.random() < 0.1:
         out += [event("customer.deleted", {"id": s.customer, "object": "customer", "deleted": True}, start + 26 * DAY)]
-    return out
+    return out + a_checkout(s, rng)
+
+
+def a_checkout(s, rng):
+    """A checkout in payment mode that is paid later, fails, or runs out."""
+    def session(kind, status, payment_status, at):
+        obj = {"id": f"cs_test_{s.tag}", "object": "checkout.session", "mode": "payment", "status": status,
+               "payment_status": payment_status, "client_reference_id": s.user, "metadata": {}, "currency": "usd",
+               "payment_intent": f"pi_{s.tag}_once" if status == "complete" else None, "amount_total": 900}
+        return event(f"checkout.session.{kind}", obj, at)
+
+    end = rng.choice(["expired", "async_payment_succeeded", "async_payment_failed"])
+    if end == "expired":
+        return [session("expired", "expired", "unpaid", s.now + DAY)]
+    paid = "paid" if end.endswith("succeeded") else "unpaid"
+    intent = {"id": f"pi_{s.tag}_once", "object": "payment_intent", "amount": 900, "currency": "usd", "metadata": {}}
+    return [session("completed", "complete", "unpaid", s.now), session(end, "complete", paid, s.now + DAY),
+            event("payment_intent.processing", {**intent, "status": "processing", "amount_received": 0}, s.now),
+            event("payment_intent.succeeded" if paid == "paid" else "payment_intent.payment_failed",
+                  {**intent, "status": "succeeded", "amount_received": 900} if paid == "paid" else
+                  {**intent, "status": "requires_payment_method", "amount_received": 0, "last_payment_error": {"code": "x"}},
+                  s.now + DAY)]
 
 
 def test_random_lives_in_any_order_end_alike(make_server, long):
@@ -198,6 +220,14 @@ def test_second_active_subscription_is_flagged_and_the_best_one_counts(subscribe
     state = json.loads(s.server.state())["members"][MAIL]["billing"]
     assert state["flags"] == []
     assert s.member.entitlements()["status"] == "past_due"
+
+
+def test_canceled_is_for_good(subscriber):
+    s = subscriber
+    gone = s.subscription("deleted", status="canceled", at=s.start + 10, ended_at=s.start + 10)
+    deliver(s.server, *s.month(), gone, s.subscription(at=s.start + 60))
+    assert not premium(s.member)
+    assert s.member.entitlements()["status"] == "canceled"
 
 
 def test_the_owner_becomes_known_later_and_never_by_mail(subscriber):
