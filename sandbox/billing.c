@@ -26,14 +26,24 @@ json_t *sb_payment_intent_make(int64_t amount, const char *currency, const char 
 
 static json_t *charge_details(const json_t *pm)
 {
-    return json_pack("{s:{s:O, s:{s:n, s:n, s:s}, s:s, s:O, s:O, s:O, s:s, s:O, s:O, s:n, s:n}, "
-                     "s:s}",
-                     "card", "brand", jpath(pm, "card.brand"), "checks", "address_line1_check",
-                     "address_postal_code_check", "cvc_check", "pass", "country", "US", "exp_month",
-                     jpath(pm, "card.exp_month"), "exp_year", jpath(pm, "card.exp_year"),
-                     "fingerprint", jpath(pm, "card.fingerprint"), "funding", "credit", "last4",
-                     jpath(pm, "card.last4"), "network", jpath(pm, "card.brand"), "three_d_secure",
-                     "wallet", "type", "card");
+    static const char *const known[] = {"brand",    "checks",  "country", "exp_month",
+                                        "exp_year", "funding", "last4",   "regulated_status"};
+    static const char *const empty[] = {"amount_authorized",
+                                        "authorization_code",
+                                        "electronic_commerce_indicator",
+                                        "installments",
+                                        "mandate",
+                                        "network_transaction_id",
+                                        "three_d_secure",
+                                        "transaction_link_id",
+                                        "wallet"};
+    json_t *card = json_object(), *of = jobj(pm, "card");
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        jcopy(card, of, known[i]);
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++)
+        jset_null(card, empty[i]);
+    jset_str(card, "network", jstr(of, "brand"));
+    return json_pack("{s:o, s:s}", "card", card, "type", "card");
 }
 
 static json_t *charge_make(json_t *pi, const char *pm_id)
@@ -477,9 +487,9 @@ json_t *sb_dispute_open(json_t *charge, bool warning, const char *reason)
     jset_bool(d, "is_charge_refundable", warning);
     jset_int(jobj(d, "evidence_details"), "due_by", sb_now() + 9 * DAY);
     jset(d, "payment_method_details",
-         json_pack("{s:{s:s, s:s, s:s, s:n}, s:s}", "card", "brand", "visa", "case_type",
+         json_pack("{s:{s:s, s:s, s:s, s:s}, s:s}", "card", "brand", "visa", "case_type",
                    warning ? "inquiry" : "chargeback", "network_reason_code", "10.4", "network",
-                   "type", "card"));
+                   "visa", "type", "card"));
     jset_bool(charge, "disputed", true);
     sb_event("charge.dispute.created", d);
     if (!warning)

@@ -31,6 +31,7 @@ static json_t *pay(const json_t *in, const char **wrong)
                        .email = jstr(in, "email"),
                        .name = jstr(in, "name"),
                        .async = *async ? async : NULL,
+                       .async_delay = jint(in, "async_delay"),
                        .authenticated = true};
     if (!s)
         return NULL;
@@ -174,6 +175,15 @@ static void set_status(json_t *sub, const char *status)
     json_decref(before);
 }
 
+/* As the portal does: at the period's end, in either of its two shapes, or undone. */
+static void cancel(json_t *sub, bool at_period_end, int64_t at)
+{
+    json_t *before = json_deep_copy(sub);
+    sb_subscription_set_cancel(sub, at_period_end, at);
+    sb_event_updated("customer.subscription.updated", sub, before);
+    json_decref(before);
+}
+
 static void trial(json_t *sub, int64_t days)
 {
     json_t *before = json_deep_copy(sub);
@@ -201,6 +211,12 @@ static json_t *subscription(const json_t *in, const char **wrong)
         sb_subscription_pause(sub, true);
     else if (!strcmp(action, "resume"))
         sb_subscription_pause(sub, false);
+    else if (!strcmp(action, "cancel"))
+        cancel(sub, true, 0);
+    else if (!strcmp(action, "cancel_flexible"))
+        cancel(sub, false, sb_period_end(sub));
+    else if (!strcmp(action, "keep"))
+        cancel(sub, false, 0);
     else if (!strcmp(action, "cancel_now"))
         sb_subscription_cancel(sub, "cancellation_requested");
     else if (!strcmp(action, "mark_unpaid"))
@@ -208,8 +224,8 @@ static json_t *subscription(const json_t *in, const char **wrong)
     else if (!strcmp(action, "trial"))
         trial(sub, jint(in, "days"));
     else {
-        *wrong = "action: fail_next, recover, pause, unpause, suspend, resume, cancel_now, "
-                 "mark_unpaid or trial";
+        *wrong = "action: fail_next, recover, pause, unpause, suspend, resume, cancel, "
+                 "cancel_flexible, keep, cancel_now, mark_unpaid or trial";
         return NULL;
     }
     return done();

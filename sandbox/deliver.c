@@ -11,7 +11,7 @@
 
 #define TRIES_MAX  60
 #define HOLD_MAX   64
-#define HOLD_US    2000000
+#define HOLD_US    10000000
 #define TIMEOUT_MS 15000L
 
 struct delivery {
@@ -292,6 +292,8 @@ static void *worker(void *arg)
         int64_t now = clock_mono_us();
         if (held_count && now >= held_since + HOLD_US)
             release_held();
+        if (!in_flight)
+            sb_timeline_run(); /* what falls due while nobody calls */
         if (!queue || queue->due > now) {
             if (!queue && !in_flight && !held_count)
                 pthread_cond_broadcast(&idle);

@@ -206,10 +206,10 @@ static void set_cancel(json_t *sub, bool yes)
     json_decref(before);
 }
 
-static void set_card(json_t *sub)
+static void set_card(json_t *sub, const struct sb_card *card)
 {
     json_t *before = json_deep_copy(sub), *invoice = sb_get(jstr(sub, "latest_invoice"));
-    json_t *pm = sb_card_attach(sb_card_find("4242424242424242"), jstr(sub, "customer"), NULL);
+    json_t *pm = sb_card_attach(card, jstr(sub, "customer"), NULL);
     jset_str(sub, "default_payment_method", jstr(pm, "id"));
     sb_event_updated("customer.subscription.updated", sub, before);
     json_decref(before);
@@ -229,8 +229,12 @@ static void portal_page(struct sb_page *out, const json_t *s, json_t *sub)
         buf_add(&b, SV("<form method=\"post\">"));
         buf_printf(&b, "<button name=\"do\" value=\"%s\">%s</button>", ends ? "resume" : "cancel",
                    ends ? "Keep it" : "Cancel at the end of the period");
-        buf_add(&b, SV("<button class=\"q\" name=\"do\" value=\"card\">Use a new card that "
-                       "works</button></form>"));
+        buf_add(&b,
+                SV("</form><form method=\"post\"><label>New card <select name=\"card\"><option "
+                   "value=\"4242424242424242\">4242 4242 4242 4242 pays</option><option "
+                   "value=\"4000000000000341\">4000 0000 0000 0341 fails later</option></select>"
+                   "</label><button class=\"q\" name=\"do\" value=\"card\">Use this "
+                   "card</button></form>"));
     }
     if (jhas(s, "return_url")) {
         buf_add(&b, SV("<p class=\"s\"><a href=\""));
@@ -244,7 +248,7 @@ static void portal(const char *method, const char *id, const char *body, struct 
 {
     struct buf b = {0};
     json_t *s = sb_find(id, "billing_portal.session");
-    char what[16];
+    char what[16], number[64];
     if (!s) {
         text(&b, "p", "", "There is no such portal session.");
         page(out, 404, &b);
@@ -256,9 +260,11 @@ static void portal(const char *method, const char *id, const char *body, struct 
         return;
     }
     field(body, "do", what, sizeof what);
-    if (sub && !strcmp(what, "card"))
-        set_card(sub);
-    else if (sub)
+    field(body, "card", number, sizeof number);
+    const struct sb_card *card = sb_card_find(*number ? number : "4242424242424242");
+    if (sub && !strcmp(what, "card") && card && !card->decline)
+        set_card(sub, card);
+    else if (sub && (!strcmp(what, "cancel") || !strcmp(what, "resume")))
         set_cancel(sub, !strcmp(what, "cancel"));
     redirect(out, jstr(s, "url"));
 }
@@ -271,7 +277,7 @@ static void invoice(const char *method, const char *id, struct sb_page *out)
     if (i && !strcmp(method, "POST") && !strcmp(jstr(i, "status"), "open")) {
         json_t *sub = sb_get(jstr(i, "_sub"));
         if (sub)
-            set_card(sub);
+            set_card(sub, sb_card_find("4242424242424242"));
         redirect(out, jstr(i, "hosted_invoice_url"));
         return;
     }

@@ -88,15 +88,47 @@ static bool subscription_event(const char *event)
         sb_subscription_pause(sub, false);
     } else if (!strcmp(event, "customer.subscription.trial_will_end")) {
         sb_event(event, sub);
-    } else if (!strcmp(event, "invoice.payment_failed")) {
-        jset_int(sub, "_fail_next", 1);
-        sb_subscription_renew(sub, "subscription_cycle");
     }
     return true;
 }
 
+static bool invoice_event(const char *event)
+{
+    json_t *sub = subscribed();
+    bool voided = !strcmp(event, "invoice.voided");
+    bool lost = !strcmp(event, "invoice.marked_uncollectible");
+    if (!sub)
+        return false;
+    if (!strcmp(event, "invoice.upcoming"))
+        sb_subscription_due(SB_DUE_UPCOMING, jstr(sub, "id"), sb_period_end(sub) - 7 * 86400);
+    if (!strcmp(event, "invoice.payment_action_required")) {
+        const struct sb_card *card = sb_card_find("4000002760003184");
+        json_t *pm = sb_card_attach(card, jstr(sub, "customer"), NULL);
+        jset_str(sub, "default_payment_method", jstr(pm, "id"));
+        sb_subscription_renew(sub, "subscription_cycle");
+    }
+    if (voided || lost || !strcmp(event, "invoice.payment_failed")) {
+        jset_int(sub, "_fail_next", 1);
+        sb_subscription_renew(sub, "subscription_cycle");
+    }
+    if (voided || lost)
+        sb_invoice_close(sb_get(jstr(sub, "latest_invoice")), voided ? "void" : "uncollectible");
+    return true;
+}
+
+/* A card that is refused at the checkout. */
+static bool refused_payment(void)
+{
+    char id[256];
+    bool action;
+    struct sb_pay pay = {.card = "4000000000000002"};
+    return session("payment", id) && sb_checkout_pay(sb_get(id), &pay, &action) != NULL;
+}
+
 static bool charge_event(const char *event)
 {
+    if (!strcmp(event, "charge.failed") || !strcmp(event, "payment_intent.payment_failed"))
+        return refused_payment();
     json_t *charge = charged();
     if (!charge)
         return false;
@@ -132,20 +164,54 @@ static bool checkout_event(const char *event)
     return true;
 }
 
+/* Objects of which an event is told when they are made, changed or deleted. */
+static bool object_event(const char *event)
+{
+    static const struct {
+        const char *event, *method, *path, *form; /* a path that ends in "/": of a new customer */
+    } calls[] = {
+        {"customer.created", "POST", "/v1/customers", "email=triggered@example.com"},
+        {"customer.updated", "POST", "/v1/customers/", "description=Triggered"},
+        {"customer.deleted", "DELETE", "/v1/customers/", ""},
+        {"product.created", "POST", "/v1/products", "name=Triggered"},
+        {"price.created", "POST", "/v1/prices",
+         "currency=usd&unit_amount=3200&product_data[name]=Triggered"},
+        {"coupon.created", "POST", "/v1/coupons", "percent_off=20"},
+    };
+    char id[256], path[300];
+    if (!strcmp(event, "payment_method.attached"))
+        return bought("subscription") != NULL;
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        if (strcmp(event, calls[i].event))
+            continue;
+        snprintf(path, sizeof path, "%s", calls[i].path);
+        if (path[strlen(path) - 1] == '/') {
+            if (!call("POST", "/v1/customers", "email=triggered@example.com", id))
+                return false;
+            snprintf(path, sizeof path, "%s%s", calls[i].path, id);
+        }
+        return call(calls[i].method, path, calls[i].form, id);
+    }
+    return false;
+}
+
 const char *sb_trigger(const char *event)
 {
+    size_t before = json_array_size(sb_all("event"));
     bool ok;
-    if (starts(event, "customer.subscription.") || starts(event, "invoice.") ||
-        starts(event, "invoice_payment."))
+    if (starts(event, "customer.subscription."))
         ok = subscription_event(event);
-    else if (starts(event, "checkout.session."))
+    else if (starts(event, "invoice"))
+        ok = invoice_event(event);
+    else if (starts(event, "checkout.session.") || !strcmp(event, "payment_intent.processing"))
         ok = checkout_event(event);
     else if (starts(event, "charge.") || starts(event, "refund.") ||
              starts(event, "payment_intent."))
         ok = charge_event(event);
-    else if (!strcmp(event, "customer.created"))
-        ok = sb_event(event, sb_customer_make("triggered@example.com", "Triggered")) != NULL;
     else
-        return "the sandbox cannot trigger this event";
-    return ok ? NULL : "the sandbox could not do what makes Stripe send it";
+        ok = object_event(event);
+    for (size_t i = before; ok && i < json_array_size(sb_all("event")); i++)
+        if (!strcmp(jstr(json_array_get(sb_all("event"), i), "type"), event))
+            return NULL;
+    return "the sandbox cannot trigger this event";
 }
