@@ -2,6 +2,7 @@
 #include "account/account_inner.h"
 #include "base/crypto.h"
 #include "http/route.h"
+#include "mail/mail.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -185,6 +186,7 @@ static err delete_tx(struct db_tx *tx, struct arena *mem, void *arg)
     struct account a;
     TRY(account_get(tx, mem, &r->member, &a));
     TRY(account_tell_delete(tx, mem, &a, r->now));
+    TRY(mail_erase(tx, &r->member));
     return account_del(tx, mem, &r->member);
 }
 

@@ -147,4 +147,6 @@ err account_reset_use(struct db_tx *tx, struct arena *mem, struct req *r, sv tok
                       struct sign_in *out) MUST_USE;
 
 /* -------- account_jwt.c: tokens of the operator's identity provider -------- */
+/* Was the caller's token issued in the last minutes (its iat)? */
+bool account_jwt_fresh(const struct req *r);
 err account_by_jwt(struct req *r, struct db_tx *tx, sv token) MUST_USE;

@@ -99,6 +99,20 @@ err account_by_jwt(struct req *r, struct db_tx *tx, sv token)
     return e == ERR_UNAUTHENTICATED && !needed ? OK : e;
 }
 
+bool account_jwt_fresh(const struct req *r)
+{
+    struct jwt t;
+    const json *claims = NULL;
+    sv header =
+        req_header(r, "Authorization"); /* "Bearer …": it was checked when it was recognised */
+    if (r->via != VIA_JWT || header.n < 7 ||
+        jwt_parse(r->mem, sv_trim((sv){header.p + 7, header.n - 7}), &t) != OK ||
+        json_parse(r->mem, t.payload, &claims) != OK)
+        return false;
+    int64_t issued = json_get_int(claims, "iat", 0), now = ts_unix(clock_wall());
+    return issued >= now - SESSION_FRESH / TS_SECOND && issued <= now + JWT_LEEWAY / TS_SECOND;
+}
+
 void account_keys_start(const struct app *app)
 {
     jwt_keys_start(app->set.auth_jwks_url);

@@ -291,6 +291,9 @@ def test_secret_keys_act_for_the_member_they_name(server):
     a = key.patch("/api/auth/me", {"name": "By key"}, headers={"MyBeing-User": member.user_id})
     assert a.status == 200 and a.json["name"] == "By key"
     assert key.get("/api/auth/me", headers={"MyBeing-User": "usr_01900000-0000-7000-8000-000000000000"}).status == 401
+    gone = server.member("served-and-gone@example.com")
+    assert key.delete("/api/auth/me", body={}, headers={"MyBeing-User": gone.user_id}).status == 204
+    assert gone.get("/api/auth/me").status == 401
     assert int(sql(server, "SELECT COUNT(*) FROM secret_key WHERE hint LIKE '%" + made["key"][-4:] + "'")[0][0]) == 1
     assert server.run("key", "revoke", made["id"]).returncode == 0
     assert key.get("/api/auth/me", headers={"MyBeing-User": member.user_id}).status == 401
