@@ -15,9 +15,16 @@ class Answer:
     def __init__(self, response):
         self.status = response.status_code
         self.headers = response.headers
-        self.text = response.text
-        self.content = response.content
         self.raw = response
+
+    # Read only when asked for: a stream may not be over for a long time.
+    @property
+    def text(self):
+        return self.raw.content.decode("utf-8", "replace")
+
+    @property
+    def content(self):
+        return self.raw.content
 
     @functools.cached_property
     def json(self):
