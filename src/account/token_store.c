@@ -39,6 +39,8 @@ err token_count(struct db_tx *tx, struct arena *mem, enum token_kind kind, const
     struct login_token_count_in in = {
         .account_id = user_id_sv(of), .kind = sv_from(kinds[kind]), .since = since};
     struct login_token_count_row row;
+    /* Whoever counts goes on to make one: two at once must not both see room for the last. */
+    TRY(db_lock1(tx, arena_printf(mem, "letters:%.*s", SV_ARG(in.account_id))));
     TRY(q_login_token_count(tx, mem, &in, &row));
     *n = row.n;
     return OK;

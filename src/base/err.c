@@ -38,8 +38,8 @@ bool err_retryable(err e)
     return registry[e].retryable;
 }
 
-static void record(err e, const char *file, int line, const char *pointer, const char *fmt,
-                   va_list ap)
+__attribute__((format(printf, 5, 0))) static void
+record(err e, const char *file, int line, const char *pointer, const char *fmt, va_list ap)
 {
     /* The text may quote the record itself, so it is made aside first. */
     char text[sizeof last.detail];

@@ -134,7 +134,8 @@ err billing_flag_list(struct db_tx *tx, struct arena *mem, int64_t limit, struct
                       size_t *n) MUST_USE;
 err billing_flag_del(struct db_tx *tx, struct arena *mem, const char *kind, sv ref) MUST_USE;
 
-/* At start: new accounts take the facts that name them; adds billing's part to `mybeing dev state` and `dev userstate`. */
+/* At start: new accounts take the facts that name them; adds billing's part to `mybeing dev state`
+ * and `dev userstate`. */
 void billing_init(struct app *app);
 
 /* -------- customers and operations (actions at Stripe) -------- */

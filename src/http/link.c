@@ -96,7 +96,7 @@ static void look_idle(struct link *l, int64_t now_us)
 static bool overdue(const struct links *t, const struct link *l, int64_t now_us)
 {
     int64_t age = now_us - l->since_us;
-    switch (l->state) {
+    switch (atomic_load(&l->state)) {
     case LINK_IDLE:
         return age > t->idle_us;
     case LINK_HEADER:

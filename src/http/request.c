@@ -43,6 +43,6 @@ sv req_param(const struct req *r, const char *name)
             return r->conn->match.params[k];
         }
     }
-    assert(!"the route has no such parameter");
+    assert(false && "the route has no such parameter");
     return SV_NULL;
 }

@@ -42,8 +42,8 @@ struct req {
     enum auth_via via;
     sv session;         /* id of the session row, or SV_NULL */
     visitor_id visitor; /* from the signed cookie; "" = none */
-    bool writable; /* the transaction that recognises the caller may write; if it has to and may not:
-                      return ERR_FIRST_SIGHT, and it is run again in one that may */
+    bool writable; /* the transaction that recognises the caller may write; if it has to and may
+                      not: return ERR_FIRST_SIGHT, and it is run again in one that may */
     struct reply *reply;
     struct http_conn *conn; /* the server's own */
 };

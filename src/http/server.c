@@ -283,7 +283,8 @@ static void conn_begin(struct http_conn *x, struct link *link, void *mc)
     x->heads = (struct pairs){x->heads_inline, 0, HEADS_INLINE};
     x->query = (struct pairs){x->query_inline, 0, PAIRS_INLINE};
     x->form = (struct pairs){0};
-    x->query_bad = x->too_large = x->head = x->preflight = x->checked = x->limited = x->writes = false;
+    x->query_bad = x->too_large = x->head = x->preflight = x->checked = x->limited = x->writes =
+        false;
     x->match.route = NULL;
     x->match.allow = 0;
     x->match.nparams = 0;

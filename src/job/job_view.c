@@ -48,6 +48,18 @@ err job_view_counts(struct db_tx *tx, struct arena *mem, struct job_count **out,
     return OK;
 }
 
+/* A payload that is no JSON (why the job died) must not break the answer. */
+static void payload_write(struct jw *w, sv payload)
+{
+    ARENA_AUTO mem = arena_new(0);
+    const json *parsed;
+    jw_key(w, "payload");
+    if (json_parse(mem, payload, &parsed) == OK)
+        jw_json(w, parsed);
+    else
+        jw_null(w);
+}
+
 void job_view_write(struct jw *w, const struct job_view *v)
 {
     jw_obj(w);
@@ -55,8 +67,7 @@ void job_view_write(struct jw *w, const struct job_view *v)
     jw_kstr(w, "kind", v->kind);
     jw_kstr(w, "key", v->key);
     jw_kstr(w, "state", v->state);
-    jw_key(w, "payload");
-    jw_raw(w, v->payload);
+    payload_write(w, v->payload);
     jw_kint(w, "attempt", v->attempt);
     jw_kint(w, "crashes", v->crashes);
     jw_kbool(w, "cancelRequested", v->cancel);

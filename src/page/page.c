@@ -8,7 +8,7 @@ static err serve(struct req *r, const char *name, const char *type)
     for (unsigned i = 0; i < page_files_n; i++)
         if (strcmp(page_files[i].name, name) == 0)
             return reply_static(r, type, page_files[i].body, page_files[i].etag);
-    assert(!"a page that was not embedded");
+    assert(false && "a page that was not embedded");
     return ERR_INTERNAL;
 }
 

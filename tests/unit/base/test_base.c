@@ -63,7 +63,7 @@ static void percentages_round_half_up(void **state)
     assert_int_equal(money_discounted_amount((money){1000}, (money){950}).minor, 50);
     assert_int_equal(money_discounted_amount((money){1000}, (money){2000}).minor, 0);
     ARENA_AUTO mem = arena_new(0);
-    currency jpy, chf, bad;
+    currency jpy = USD, chf = USD, bad;
     assert_true(currency_parse(SV("JPY"), &jpy) && currency_parse(SV("chf"), &chf));
     assert_false(currency_parse(SV("us1"), &bad) || currency_parse(SV("us"), &bad));
     assert_true(sv_is(money_text(mem, (money){3200}, USD), "$32.00"));
