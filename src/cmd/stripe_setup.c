@@ -326,7 +326,7 @@ static err look_webhook(struct setup *s, struct setup_item *item)
 static err make_webhook(struct setup *s, struct setup_item *item)
 {
     BUF_AUTO form = {0};
-    const json *body;
+    const json *body = NULL;
     for (size_t i = 0; i < NEVENTS; i++)
         form_add(&form, arena_printf(s->mem, "enabled_events[%zu]", i).p, sv_from(events[i]));
     if (item->action == SETUP_UPDATE) {

@@ -22,7 +22,8 @@ struct lingerer {
     int64_t until_us;
 };
 
-static void linger_start(struct links *t, int fd)
+/* Not inlined: tests/tsan.supp names it. */
+__attribute__((noinline)) static void linger_start(struct links *t, int fd)
 {
     int n = atomic_fetch_add(&t->lingering, 1);
     int own = n < LINGER_MAX ? dup(fd) : -1;
