@@ -23,7 +23,7 @@ import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
-SECRET = "whsec_bench"
+SECRET = "whsec_only_for_the_bench_0123456789"
 YEAR_MS = 365 * 86400 * 1000
 
 
