@@ -27,7 +27,7 @@ def main():
     base = os.environ.get("BASE_URL", f"http://localhost:{port}")
     VAR.mkdir(parents=True, exist_ok=True)
     secret = "whsec_development_only"
-    sandbox = subprocess.Popen([BUILD / "sandbox/mybeing-sandbox", "--port", os.environ.get("SANDBOX_PORT", "12111"),
+    sandbox = subprocess.Popen([BUILD / "sandbox/mybeing-sandbox", "--quiet", "--port", os.environ.get("SANDBOX_PORT", "12111"),
                                 "--webhook-secret", secret, "--forward-to", f"http://127.0.0.1:{port}/api/webhooks/stripe"],
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     stripe = read_line(sandbox, r"listening on (http://[0-9.:]+)")
