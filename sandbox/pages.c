@@ -1,5 +1,5 @@
 /* Pages that a person clicks: Checkout at /pay/SESSION, the portal at /portal/SESSION. */
-#include "base/buf.h"
+#include "base/html.h"
 #include "sandbox.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,32 +35,10 @@ static const char head[] =
     "<span class=\"tag\">Stripe sandbox: no real money</span><div class=\"card\">";
 static const char tail[] = "</div></main></body></html>";
 
-static void escaped(struct buf *b, const char *s)
-{
-    for (; *s; s++) {
-        switch (*s) {
-        case '<':
-            buf_add(b, SV("&lt;"));
-            break;
-        case '>':
-            buf_add(b, SV("&gt;"));
-            break;
-        case '&':
-            buf_add(b, SV("&amp;"));
-            break;
-        case '"':
-            buf_add(b, SV("&quot;"));
-            break;
-        default:
-            buf_char(b, *s);
-        }
-    }
-}
-
 static void text(struct buf *b, const char *tag, const char *class, const char *s)
 {
     buf_printf(b, "<%s class=\"%s\">", tag, class);
-    escaped(b, s);
+    buf_html(b, sv_from(s));
     buf_printf(b, "</%s>", tag);
 }
 
@@ -149,7 +127,7 @@ static void checkout_form(struct sb_page *out, json_t *s, const char *trouble, b
     buf_add(&b, SV("</form>"));
     if (jhas(s, "cancel_url")) {
         buf_add(&b, SV("<p class=\"s\"><a href=\""));
-        escaped(&b, jstr(s, "cancel_url"));
+        buf_html(&b, sv_from(jstr(s, "cancel_url")));
         buf_add(&b, SV("\">Back without paying</a></p>"));
     }
     page(out, trouble && !action ? 402 : 200, &b);
@@ -238,7 +216,7 @@ static void portal_page(struct sb_page *out, const json_t *s, json_t *sub)
     }
     if (jhas(s, "return_url")) {
         buf_add(&b, SV("<p class=\"s\"><a href=\""));
-        escaped(&b, jstr(s, "return_url"));
+        buf_html(&b, sv_from(jstr(s, "return_url")));
         buf_add(&b, SV("\">Back to MyBeing</a></p>"));
     }
     page(out, 200, &b);

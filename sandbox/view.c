@@ -150,10 +150,10 @@ json_t *sb_view(const json_t *o, bool legacy)
             jset(out, key, view_value(v, legacy));
     }
     if (jbool(o, "_deleted")) {
-        json_t *stub = json_pack("{s:O, s:O, s:b}", "id", json_object_get(o, "id"), "object",
+        json_t *gone = json_pack("{s:O, s:O, s:b}", "id", json_object_get(o, "id"), "object",
                                  json_object_get(o, "object"), "deleted", 1);
         json_decref(out);
-        return stub;
+        return gone;
     }
     if (legacy)
         old_shape(out);

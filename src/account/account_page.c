@@ -2,32 +2,8 @@
  * links); the button's POST uses the link. No script is needed. */
 #include "account/account_inner.h"
 #include "base/crypto.h"
+#include "base/html.h"
 #include "http/route.h"
-
-static void add_escaped(struct buf *b, sv s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        switch (s.p[i]) {
-        case '<':
-            buf_add(b, SV("&lt;"));
-            break;
-        case '>':
-            buf_add(b, SV("&gt;"));
-            break;
-        case '&':
-            buf_add(b, SV("&amp;"));
-            break;
-        case '"':
-            buf_add(b, SV("&quot;"));
-            break;
-        case '\'':
-            buf_add(b, SV("&#39;"));
-            break;
-        default:
-            buf_char(b, s.p[i]);
-        }
-    }
-}
 
 /* A whole page; `inner` is HTML already. */
 static err page(struct req *r, int status, const char *title, sv inner)
@@ -64,7 +40,7 @@ static err form(struct req *r, const char *title, const char *action, const char
     buf_printf(&b,
                "<form method=\"post\" action=\"%s\"><input type=\"hidden\" name=\"token\" value=\"",
                action);
-    add_escaped(&b, token);
+    buf_html(&b, token);
     buf_printf(&b, "\">%s<div class=\"row\"><button>%s</button></div></form>", fields, button);
     return page(r, 200, title, buf_sv(&b));
 }
@@ -183,7 +159,7 @@ static err weak(struct req *r, sv token, const char *problem)
         "<p class=\"notice bad\">The password %s.</p><form method=\"post\" action=\"/auth/reset\">"
         "<input type=\"hidden\" name=\"token\" value=\"",
         problem);
-    add_escaped(&b, token);
+    buf_html(&b, token);
     buf_add(&b, SV("\">" RESET_FIELDS "<div class=\"row\"><button>Save it</button></div></form>"));
     return page(r, 422, "Choose another password", buf_sv(&b));
 }

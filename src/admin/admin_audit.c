@@ -24,25 +24,6 @@ err audit_put(struct db_tx *tx, struct arena *mem, const struct req *r, const st
                        NULL);
 }
 
-err admin_cursor(struct req *r, const struct page *p, ts *at, sv *id)
-{
-    *at = (ts){INT64_MAX};
-    *id = SV("~");
-    if (p->cursor.p == NULL)
-        return OK;
-    sv rest = p->cursor;
-    sv ms = sv_cut(&rest, ' ');
-    if (rest.p == NULL || !sv_to_i64(ms, &at->ms))
-        return field_error(r, "cursor", "invalid", "Is not a cursor of this list.");
-    *id = rest;
-    return OK;
-}
-
-sv admin_cursor_make(struct arena *mem, ts at, sv id)
-{
-    return arena_printf(mem, "%lld %.*s", (long long)at.ms, SV_ARG(id));
-}
-
 err admin_done(struct req *r)
 {
     struct jw *w = reply_json(r, 200);
@@ -70,7 +51,7 @@ err admin_audit_list(struct req *r)
     ts at;
     sv id;
     TRY(page_read(r, &page));
-    TRY(admin_cursor(r, &page, &at, &id));
+    TRY(page_at(r, &page, &at, &id));
     TRY(q_audit_list(r->tx, r->mem,
                      &(struct audit_list_in){.before_at = at, .before_id = id, .n = page.limit + 1},
                      &rows, &n));
@@ -94,7 +75,7 @@ err admin_audit_list(struct req *r)
         jw_obj_end(w);
     }
     jw_arr_end(w);
-    page_write(r, w, more ? admin_cursor_make(r->mem, rows[n - 1].at, rows[n - 1].id) : SV_NULL);
+    page_write(r, w, more ? page_at_text(r->mem, rows[n - 1].at, rows[n - 1].id) : SV_NULL);
     jw_obj_end(w);
     return OK;
 }

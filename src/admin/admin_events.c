@@ -1,6 +1,5 @@
 /* Stripe's events as they came, what differs from Stripe, what needs a person's eye; figures. */
 #include "admin/admin_inner.h"
-#include "base/crypto.h"
 #include "billing/event.h"
 #include "queries.h"
 
@@ -42,29 +41,23 @@ err admin_event_list(struct req *r)
 {
     static const char *const wanted[] = {"any", "failed", NULL};
     int status = 0;
-    int64_t limit = 25;
-    sv cursor = SV_NULL, id;
+    struct page page;
+    sv id;
     ts at;
     struct event_list_row *rows;
     size_t n;
-    const struct field fields[] = {
-        {"status", FIELD_ENUM, &status, .values = wanted},
-        {"limit", FIELD_INT, &limit, .min = 1, .max = 100},
-        {"cursor", FIELD_STR, &cursor, .min = 1, .max = 400},
-    };
-    TRY(query_read(r, FIELDS(fields)));
-    struct page page = {.limit = limit, .cursor = SV_NULL};
-    if (cursor.p != NULL && !crypto_b64url_decode(r->mem, cursor, &page.cursor))
-        page.cursor = SV("?");
-    TRY(admin_cursor(r, &page, &at, &id));
+    const struct field fields[] = {{"status", FIELD_ENUM, &status, .values = wanted}};
+    TRY(page_query_read(r, &page, FIELDS(fields)));
+    TRY(page_at(r, &page, &at, &id));
     if (status == 1)
-        TRY(list_failed(r, at, id, limit + 1, &rows, &n));
+        TRY(list_failed(r, at, id, page.limit + 1, &rows, &n));
     else
-        TRY(q_event_list(r->tx, r->mem,
-                         &(struct event_list_in){.before_at = at, .before_id = id, .n = limit + 1},
-                         &rows, &n));
-    bool more = n > (size_t)limit;
-    n = more ? (size_t)limit : n;
+        TRY(q_event_list(
+            r->tx, r->mem,
+            &(struct event_list_in){.before_at = at, .before_id = id, .n = page.limit + 1}, &rows,
+            &n));
+    bool more = n > (size_t)page.limit;
+    n = more ? (size_t)page.limit : n;
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
     jw_key(w, "data");
@@ -76,7 +69,7 @@ err admin_event_list(struct req *r)
     }
     jw_arr_end(w);
     page_write(r, w,
-               more ? admin_cursor_make(r->mem, rows[n - 1].received_at, rows[n - 1].id) : SV_NULL);
+               more ? page_at_text(r->mem, rows[n - 1].received_at, rows[n - 1].id) : SV_NULL);
     jw_obj_end(w);
     return OK;
 }
@@ -144,7 +137,7 @@ err admin_drift_list(struct req *r)
         jw_kstr(w, "theirs", rows[i].theirs);
         jw_kts(w, "foundAt", rows[i].found_at);
         jw_kstr(w, "repair",
-                arena_printf(r->mem, "mybeing sync --repair %.*s", SV_ARG(rows[i].object)));
+                arena_printf(r->mem, "mybeing sync repair %.*s", SV_ARG(rows[i].object)));
         jw_obj_end(w);
     }
     jw_arr_end(w);

@@ -10,9 +10,6 @@ struct audit_entry {
 };
 err audit_put(struct db_tx *tx, struct arena *mem, const struct req *r,
               const struct audit_entry *e) MUST_USE;
-/* Cursors of lists ordered by (time, id): "<ms> <id>". The first page gets the largest of both. */
-err admin_cursor(struct req *r, const struct page *p, ts *at, sv *id) MUST_USE;
-sv admin_cursor_make(struct arena *mem, ts at, sv id);
 /* {"ok": true} */
 err admin_done(struct req *r);
 

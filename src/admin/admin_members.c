@@ -21,16 +21,12 @@ static void write_account(struct jw *w, const struct account *a)
 /* GET /api/admin/members?limit&cursor, or ?email= for one */
 err admin_member_list(struct req *r)
 {
-    sv email = SV_NULL, cursor = SV("");
-    int64_t limit = 25;
-    const struct field fields[] = {
-        {"email", FIELD_STR, &email, .min = 3, .max = 254},
-        {"limit", FIELD_INT, &limit, .min = 1, .max = 100},
-        {"cursor", FIELD_STR, &cursor, .min = 1, .max = 200},
-    };
+    struct page page;
+    sv email = SV_NULL;
+    const struct field fields[] = {{"email", FIELD_STR, &email, .min = 3, .max = 254}};
     struct account one, *list = &one;
     size_t n = 1;
-    TRY(query_read(r, FIELDS(fields)));
+    TRY(page_query_read(r, &page, FIELDS(fields)));
     if (email.p != NULL) {
         err e = account_by_email(r->tx, r->mem, email, &one);
         if (e == ERR_NOT_FOUND)
@@ -38,10 +34,11 @@ err admin_member_list(struct req *r)
         else
             TRY(e);
     } else {
-        TRY(account_list(r->tx, r->mem, cursor, limit + 1, &list, &n));
+        TRY(account_list(r->tx, r->mem, page.cursor.p ? page.cursor : SV(""), page.limit + 1, &list,
+                         &n));
     }
-    bool more = n > (size_t)limit;
-    n = more ? (size_t)limit : n;
+    bool more = n > (size_t)page.limit;
+    n = more ? (size_t)page.limit : n;
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
     jw_key(w, "data");
@@ -52,7 +49,7 @@ err admin_member_list(struct req *r)
         jw_obj_end(w);
     }
     jw_arr_end(w);
-    jw_kstr(w, "nextCursor", more ? user_id_sv(&list[n - 1].id) : SV_NULL);
+    page_write(r, w, more ? user_id_sv(&list[n - 1].id) : SV_NULL);
     jw_obj_end(w);
     return OK;
 }

@@ -4,6 +4,7 @@
 #include "db/migrate.h"
 #include "queries.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -108,6 +109,7 @@ static void add(struct shadow_report *r, const struct shadow_facts_row *live,
                 const struct shadow_facts_row *rebuilt)
 {
     const struct shadow_facts_row *any = live ? live : rebuilt;
+    assert(any != NULL);
     r->differences[r->n++] =
         (struct shadow_difference){any->kind, any->id, live ? live->content : SV_NULL,
                                    rebuilt ? rebuilt->content : SV_NULL, live && live->fetched};

@@ -29,6 +29,19 @@ err chat_conversation_list(struct db_tx *tx, struct arena *mem, const struct cha
 err chat_conversation_retitle(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
                               sv id, sv title, bool by_member) MUST_USE;
 err chat_context_put(struct db_tx *tx, struct arena *mem, sv id, sv context) MUST_USE;
+/* Every message of the owner, oldest conversation first; borrowed until fn returns, which is false
+ * to stop. */
+typedef bool (*chat_message_fn)(void *arg, sv conversation, const struct chat_message *m);
+err chat_message_each(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
+                      chat_message_fn fn, void *arg) MUST_USE;
+struct chat_usage {
+    ts day;
+    sv model;
+    int64_t turns, input_tokens, output_tokens, people;
+};
+/* A day and model a row, newest first; how often a message sounded like a crisis meanwhile. */
+err chat_usage_list(struct db_tx *tx, struct arena *mem, ts from, ts until, struct chat_usage **out,
+                    size_t *count, int64_t *crises) MUST_USE;
 /* id = SV_NULL: all of the owner's. */
 err chat_conversation_del(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
                           sv id, int64_t *deleted) MUST_USE;

@@ -24,8 +24,8 @@ static const struct route routes[] = {
           .auth = AUTH_VISITOR, .tx = TX_NONE),
     ROUTE(POST, "/api/chat/conversations/{id}/messages/{messageId}/stop", chat_turn_stop,
           .auth = AUTH_VISITOR, .tx = TX_NONE, .body = BODY_JSON),
-    ROUTE(GET, "/api/chat/search", chat_search, .auth = AUTH_VISITOR, .tx = TX_READ),
-    ROUTE(GET, "/api/chat/export", chat_export, .auth = AUTH_VISITOR, .tx = TX_READ),
+    ROUTE(GET, "/api/chat/search", chat_search, .auth = AUTH_VISITOR, .tx = TX_NONE),
+    ROUTE(GET, "/api/chat/export", chat_export, .auth = AUTH_VISITOR, .tx = TX_NONE),
     ROUTE(GET, "/api/admin/ai/usage", chat_usage_get, .auth = AUTH_ADMIN, .tx = TX_READ),
 };
 const struct route_set chat_routes = {routes, sizeof routes / sizeof *routes};

@@ -34,13 +34,11 @@ static err read_context(struct req *r, sv *out)
     if (kind == JK_NONE || kind == JK_NULL)
         return OK;
     if (kind != JK_STR && kind != JK_OBJ) {
-        TRY(field_error(r, "/context", "type", "Must be a text or an object."));
-        return ERR_VALIDATION;
+        return field_error(r, "/context", "type", "Must be a text or an object.");
     }
     sv text = kind == JK_STR ? json_str(context) : json_text(r->mem, context);
     if (text.n > CHAT_CONTENT_MAX) {
-        TRY(field_error(r, "/context", "too_long", "At most %d bytes.", CHAT_CONTENT_MAX));
-        return ERR_VALIDATION;
+        return field_error(r, "/context", "too_long", "At most %d bytes.", CHAT_CONTENT_MAX);
     }
     *out = text;
     return OK;
@@ -157,48 +155,24 @@ static err one_conversation(struct req *r, sv id)
     return OK;
 }
 
-/* A cursor is "<updated ms> <id>". */
-static err read_cursor(struct req *r, sv bytes, ts *at, sv *id)
-{
-    *at = (ts){INT64_MAX};
-    *id = SV("~");
-    if (bytes.p == NULL)
-        return OK;
-    sv rest = bytes;
-    sv ms = sv_cut(&rest, ' ');
-    if (rest.p == NULL || !sv_to_i64(ms, &at->ms)) {
-        TRY(field_error(r, "cursor", "invalid", "Is not a cursor of this list."));
-        return ERR_VALIDATION;
-    }
-    *id = rest;
-    return OK;
-}
-
 /* GET /api/chat/history - conversations, newest first; ?conversationId= that one with its messages
  * (kept). */
 err chat_history_get(struct req *r)
 {
-    sv one = SV_NULL, cursor = SV_NULL;
-    int64_t limit = 25;
-    const struct field fields[] = {
-        {"conversationId", FIELD_STR, &one, .min = 1, .max = 100},
-        {"limit", FIELD_INT, &limit, .min = 1, .max = 100},
-        {"cursor", FIELD_STR, &cursor, .min = 1, .max = 400},
-    };
-    TRY(query_read(r, FIELDS(fields)));
+    sv one = SV_NULL, id;
+    ts at;
+    struct page page;
+    const struct field fields[] = {{"conversationId", FIELD_STR, &one, .min = 1, .max = 100}};
+    TRY(page_query_read(r, &page, FIELDS(fields)));
     if (one.p != NULL)
         return one_conversation(r, one);
+    TRY(page_at(r, &page, &at, &id));
     struct chat_owner owner = chat_owner_of(r);
-    sv bytes = SV_NULL, id;
-    ts at;
-    if (cursor.p != NULL && !crypto_b64url_decode(r->mem, cursor, &bytes))
-        bytes = SV("?");
-    TRY(read_cursor(r, bytes, &at, &id));
     struct chat_conversation *list;
     size_t n;
-    TRY(chat_conversation_list(r->tx, r->mem, &owner, at, id, limit + 1, &list, &n));
-    bool more = n > (size_t)limit;
-    n = more ? (size_t)limit : n;
+    TRY(chat_conversation_list(r->tx, r->mem, &owner, at, id, page.limit + 1, &list, &n));
+    bool more = n > (size_t)page.limit;
+    n = more ? (size_t)page.limit : n;
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
     jw_key(w, "data");
@@ -212,11 +186,7 @@ err chat_history_get(struct req *r)
         jw_obj_end(w);
     }
     jw_arr_end(w);
-    sv next = SV_NULL;
-    if (more)
-        next = arena_printf(r->mem, "%lld %.*s", (long long)list[n - 1].updated.ms,
-                            SV_ARG(list[n - 1].id));
-    page_write(r, w, next);
+    page_write(r, w, more ? page_at_text(r->mem, list[n - 1].updated, list[n - 1].id) : SV_NULL);
     jw_obj_end(w);
     return OK;
 }
@@ -232,9 +202,8 @@ err chat_history_delete(struct req *r)
     };
     TRY(query_read(r, FIELDS(fields)));
     if ((one.p != NULL) == all) {
-        TRY(field_error(r, "conversationId", "required",
-                        "Name one conversation, or say all=true."));
-        return ERR_VALIDATION;
+        return field_error(r, "conversationId", "required",
+                           "Name one conversation, or say all=true.");
     }
     struct chat_owner owner = chat_owner_of(r);
     int64_t deleted;

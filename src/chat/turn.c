@@ -209,6 +209,12 @@ err turn_begin(const struct turn_start *start, struct stream *s)
     t->wants_title = start->wants_title;
     copy_call(t, start->call);
     pthread_mutex_lock(&turns.lock);
+    if (turns.stopping) { /* nobody would save it: its lease tells that it was interrupted */
+        pthread_mutex_unlock(&turns.lock);
+        stream_close(s);
+        free_turn(t);
+        return OK;
+    }
     turn_thread_start(start->app);
     t->next = turns.list;
     turns.list = t;

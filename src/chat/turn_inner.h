@@ -45,6 +45,8 @@ struct turns {
     struct app *app;
     pthread_t thread;
     bool started, stopping;
+    bool more;   /* the last batch was full: others are due as well */
+    bool failed; /* the last save did: not again before the next tick */
 };
 extern struct turns turns;
 

@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define TICK_MS   200
-#define SAVE_US   INT64_C(700000)
-#define BEAT_US   INT64_C(4000000)
-#define BATCH_MAX 256
+#define TICK_MS    200
+#define SAVE_US    INT64_C(700000)
+#define BEAT_US    INT64_C(4000000)
+#define STOP_TICKS 50 /* ends that cannot be saved at the stop are told by their lease */
+#define BATCH_MAX  256
 
 /* One answer's copy for a transaction: nothing of the turn itself is touched outside of the lock.
  */
@@ -158,6 +159,8 @@ static void save_some(void)
     struct batch *b = ARENA_NEW(mem, struct batch);
     int64_t now_us = clock_mono_us();
     collect(b, mem, now_us);
+    turns.more = b->n == BATCH_MAX;
+    turns.failed = false;
     if (b->n == 0)
         return;
     pthread_mutex_unlock(&turns.lock);
@@ -166,6 +169,7 @@ static void save_some(void)
         log_event(LOG_ERROR, "chat.save_failed", "error", err_name(e), "detail", err_detail(e),
                   NULL);
     pthread_mutex_lock(&turns.lock);
+    turns.failed = e != OK;
     if (e == OK)
         after_commit(b, now_us);
 }
@@ -226,20 +230,38 @@ static bool send_row(struct app *app, const struct turn_view *view, int64_t *aft
     return over;
 }
 
+static void free_follower(struct follower *f)
+{
+    stream_close(f->s);
+    stream_unref(f->s);
+    arena_free(f->mem);
+    free(f);
+}
+
+/* With the lock held; gives it up while the database is read: transfers must not wait for that. Who
+ * is looked after meanwhile belongs to this thread alone. */
 static void follow_some(void)
 {
-    for (struct follower **p = &turns.followers; *p != NULL;) {
-        struct follower *f = *p;
-        bool over = stream_gone(f->s) || send_row(turns.app, &f->view, &f->after, f->s);
-        if (!over) {
-            p = &f->next;
-            continue;
+    struct follower *mine = turns.followers, *kept = NULL;
+    turns.followers = NULL;
+    if (mine == NULL)
+        return;
+    pthread_mutex_unlock(&turns.lock);
+    for (struct follower *f = mine, *next; f != NULL; f = next) {
+        next = f->next;
+        if (stream_gone(f->s) || send_row(turns.app, &f->view, &f->after, f->s)) {
+            free_follower(f);
+        } else {
+            f->next = kept;
+            kept = f;
         }
-        *p = f->next;
-        stream_close(f->s);
-        stream_unref(f->s);
-        arena_free(f->mem);
-        free(f);
+    }
+    pthread_mutex_lock(&turns.lock);
+    while (kept != NULL) {
+        struct follower *next = kept->next;
+        kept->next = turns.followers;
+        turns.followers = kept;
+        kept = next;
     }
 }
 
@@ -260,6 +282,11 @@ void turn_follow_row(struct app *app, const struct turn_view *view, int64_t afte
     f->s = stream_ref(s);
     f->after = after;
     pthread_mutex_lock(&turns.lock);
+    if (turns.stopping) {
+        pthread_mutex_unlock(&turns.lock);
+        free_follower(f);
+        return;
+    }
     turn_thread_start(app);
     f->next = turns.followers;
     turns.followers = f;
@@ -279,7 +306,7 @@ static bool something_over(void)
 
 static void wait_a_tick(void)
 {
-    if (something_over())
+    if (!turns.failed && (turns.more || something_over()))
         return;
     if (turns.list == NULL && turns.followers == NULL && !turns.stopping) {
         pthread_cond_wait(&turns.wake, &turns.lock);
@@ -296,12 +323,18 @@ static void wait_a_tick(void)
 static void *run(void *arg)
 {
     (void)arg;
+    int last_saves = 0;
     pthread_mutex_lock(&turns.lock);
-    while (!turns.stopping || turns.list != NULL) {
+    while (!turns.stopping || (turns.list != NULL && last_saves++ < STOP_TICKS)) {
         wait_a_tick();
         try_again();
         save_some();
         follow_some();
+    }
+    while (turns.followers != NULL) {
+        struct follower *f = turns.followers;
+        turns.followers = f->next;
+        free_follower(f);
     }
     pthread_mutex_unlock(&turns.lock);
     return NULL;
@@ -330,13 +363,8 @@ void turn_stop_all(void)
             t->over = true;
         }
     }
-    for (struct follower *f = turns.followers; f != NULL; f = f->next)
-        stream_close(f->s);
     pthread_cond_signal(&turns.wake);
     pthread_mutex_unlock(&turns.lock);
     if (started)
         pthread_join(turns.thread, NULL);
-    pthread_mutex_lock(&turns.lock);
-    turns.started = turns.stopping = false;
-    pthread_mutex_unlock(&turns.lock);
 }

@@ -1,5 +1,6 @@
 /* mybeing serve: HTTP and jobs. */
 #include "account/account.h"
+#include "chat/turn.h"
 #include "cmd/run.h"
 #include "http/client.h"
 #include "http/server.h"
@@ -76,6 +77,7 @@ static int serve(struct app *app)
         run_notify("READY=1");
         run_until_stopped();
         run_notify("STOPPING=1");
+        turn_stop_all(); /* answers that are written end now, else their streams hold up the stop */
         http_stop(server);
     }
     int code = e == OK ? EXIT_OK : cmd_failed(e);

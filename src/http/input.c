@@ -355,6 +355,28 @@ err page_read(struct req *r, struct page *out)
     return page_query_read(r, out, NULL, 0);
 }
 
+err page_at(struct req *r, const struct page *p, ts *at, sv *id)
+{
+    ts when = {INT64_MAX};
+    sv rest = p->cursor;
+    if (rest.p == NULL) {
+        *at = when;
+        *id = SV("~");
+        return OK;
+    }
+    sv ms = sv_cut(&rest, ' ');
+    if (rest.p == NULL || !sv_to_i64(ms, &when.ms))
+        return field_error(r, "cursor", "cursor", "is not a cursor of this list");
+    *at = when;
+    *id = rest;
+    return OK;
+}
+
+sv page_at_text(struct arena *mem, ts at, sv id)
+{
+    return arena_printf(mem, "%lld %.*s", (long long)at.ms, SV_ARG(id));
+}
+
 void page_write(struct req *r, struct jw *w, sv bytes)
 {
     jw_kstr(w, "nextCursor", bytes.p == NULL ? SV_NULL : crypto_b64url(r->mem, bytes));

@@ -64,7 +64,7 @@ static sv family(const char *name)
 
 void metric_write(struct buf *out)
 {
-    const struct metric *all[SLOTS];
+    const struct metric *all[SLOTS] = {0};
     size_t n = 0;
     for (size_t i = 0; i < SLOTS; i++)
         if (atomic_load_explicit(&table[i].name, memory_order_acquire) != NULL)

@@ -103,5 +103,9 @@ struct page {
 err page_read(struct req *r, struct page *out) MUST_USE; /* also refuses other query names */
 /* The same for a list with parameters of its own (at most 14). */
 err page_query_read(struct req *r, struct page *out, const struct field *more, size_t n) MUST_USE;
+/* The position of lists ordered by (time, id), newest first: "<ms> <id>" in the cursor. Without a
+ * cursor the largest of both, so that `(at, id) < (…)` begins at the newest. */
+err page_at(struct req *r, const struct page *p, ts *at, sv *id) MUST_USE;
+sv page_at_text(struct arena *mem, ts at, sv id);
 /* "nextCursor" member: bytes = SV_NULL writes null. */
 void page_write(struct req *r, struct jw *w, sv bytes);

@@ -1,4 +1,5 @@
 #include "mail/template.h"
+#include "base/html.h"
 
 #define NESTING_MAX 12
 
@@ -119,31 +120,6 @@ static bool truthy(const json *v)
     }
 }
 
-static void escape(struct buf *out, sv s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        switch (s.p[i]) {
-        case '&':
-            buf_add(out, SV("&amp;"));
-            break;
-        case '<':
-            buf_add(out, SV("&lt;"));
-            break;
-        case '>':
-            buf_add(out, SV("&gt;"));
-            break;
-        case '"':
-            buf_add(out, SV("&quot;"));
-            break;
-        case '\'':
-            buf_add(out, SV("&#39;"));
-            break;
-        default:
-            buf_char(out, s.p[i]);
-        }
-    }
-}
-
 static void missing_add(struct template_ctx *c, sv name)
 {
     if (!c->missing || (c->missing->n && sv_contains(buf_sv(c->missing), name)))
@@ -164,7 +140,7 @@ static void value_write(struct template_ctx *c, const struct tag *t, struct buf 
         return;
     }
     if (c->mode == TEMPLATE_HTML && t->type == 'v')
-        escape(out, s);
+        buf_html(out, s);
     else
         buf_add(out, s);
 }

@@ -185,7 +185,7 @@ static err disagree(struct db_tx *tx, struct arena *mem, const struct purchase *
 static err session_purchase(struct db_tx *tx, struct arena *mem, const struct fact_change *c,
                             sv *id)
 {
-    struct purchase p;
+    struct purchase p = {.id = SV_NULL};
     bool found;
     TRY(purchase_by_session(tx, mem, c->object, &p, &found));
     if (found) {
@@ -217,7 +217,7 @@ static err session_purchase(struct db_tx *tx, struct arena *mem, const struct fa
 static err payment_purchase(struct db_tx *tx, struct arena *mem, const struct fact_change *c,
                             sv payment, sv *id)
 {
-    struct purchase p;
+    struct purchase p = {.id = SV_NULL};
     bool found = false;
     if (payment.p)
         TRY(purchase_by_payment(tx, mem, payment, &p, &found));

@@ -310,6 +310,8 @@ def test_signing_in_offers_and_claim_does_it_once(server):
     late.session.cookies.set("mb_anon", cookie)
     assert late.get("/api/chat/history").json["data"] == []
     assert late.post("/api/chat/save", {"messages": [{"role": "user", "content": "again"}]}).status in (200, 201)
+    # (the jar keeps the one set by hand beside the server's)
+    assert [k.value for k in late.session.cookies if k.name == "mb_anon" and k.value != cookie]
     assert len(v.get("/api/chat/history").json["data"]) == 1
 
 

@@ -1,0 +1,208 @@
+#include "chat/turn_admit.h"
+#include "account/account.h"
+#include "base/crypto.h"
+#include "chat/safety_rules.h"
+#include "chat/turn.h"
+#include "queries.h"
+
+#define PROMPT_MESSAGES 60
+#define PROMPT_BYTES    60000
+
+static err open_conversation(struct db_tx *tx, struct arena *mem, struct ask *a)
+{
+    struct req *r = a->r;
+    struct chat_owner owner = chat_owner_of(r);
+    sv id = req_param(r, "id");
+    if (!sv_is(id, "new"))
+        return chat_conversation_get(tx, mem, &owner, id, &a->out.conversation);
+    return chat_conversation_new(tx, mem, &owner, chat_title_of(mem, a->said.content), false,
+                                 SV_NULL, r->now, &a->out.conversation);
+}
+
+/* The member's own message id again: the same body hears the same answer, another one 409. */
+static err find_repeat(struct db_tx *tx, struct arena *mem, struct ask *a)
+{
+    struct chat_message_get_row row;
+    struct chat_turn_answer_row answer;
+    bool found;
+    sv conversation = a->out.conversation.id, content;
+    if (a->said.id.p == NULL)
+        return OK;
+    TRY(q_chat_message_get(
+        tx, mem, &(struct chat_message_get_in){.id = a->said.id, .conversation_id = conversation},
+        &row, &found));
+    if (!found)
+        return OK;
+    TRY(unseal(mem, row.body, row.id, row.key_id, &content));
+    TRY(q_chat_turn_answer(
+        tx, mem,
+        &(struct chat_turn_answer_in){.parent_id = row.id, .conversation_id = conversation},
+        &answer, &found));
+    if (!sv_eq(content, a->said.content) || !sv_is(row.role, "user") || !found)
+        return FAIL_FIELD(ERR_CONFLICT, "/id", "There is another message with this id.");
+    a->out.replay = true;
+    a->out.user_message = row.id;
+    a->out.answer = answer.id;
+    return OK;
+}
+
+static err refuse_second(struct db_tx *tx, struct arena *mem, struct ask *a)
+{
+    struct chat_turn_running_row row;
+    bool found;
+    ts now = clock_wall();
+    TRY(q_chat_turn_rescue(tx, mem, &(struct chat_turn_rescue_in){.before = now}, NULL));
+    TRY(q_chat_turn_running(
+        tx, mem, &(struct chat_turn_running_in){.conversation_id = a->out.conversation.id}, &row,
+        &found));
+    if (!found)
+        return OK;
+    reply_problem_str(a->r, "messageId", row.id);
+    return FAIL(ERR_TURN_RUNNING, "The assistant is still answering.");
+}
+
+static err load_history(struct db_tx *tx, struct arena *mem, struct ask *a)
+{
+    struct chat_message *list;
+    size_t n, bytes = 0, used = 0;
+    TRY(chat_path_list(tx, mem, a->out.conversation.id, a->out.user_message, PROMPT_MESSAGES, &list,
+                       &n));
+    struct ai_said *said = ARENA_ARRAY(mem, struct ai_said, n);
+    for (; used < n; used++) {
+        bytes += list[used].content.n;
+        if (bytes > PROMPT_BYTES && used > 0)
+            break;
+    }
+    for (size_t i = used; i-- > 0;) {
+        bool assistant = sv_is(list[i].role, "assistant");
+        if (list[i].content.n > 0 && (assistant || sv_is(list[i].role, "user")))
+            said[a->out.nhistory++] = (struct ai_said){assistant, list[i].content};
+    }
+    a->out.history = said;
+    return OK;
+}
+
+static err under_ceiling(struct db_tx *tx, struct arena *mem, struct ask *a)
+{
+    struct chat_usage_of_row row;
+    int64_t ceiling = a->r->app->set.ai_daily_tokens;
+    ts now = a->r->now;
+    if (ceiling == 0)
+        return OK;
+    TRY(q_chat_usage_of(tx, mem,
+                        &(struct chat_usage_of_in){.owner = chat_owner_of(a->r).id,
+                                                   .day = {now.ms - now.ms % TS_DAY}},
+                        &row));
+    if (row.tokens < ceiling)
+        return OK;
+    a->out.quota.reset_at = (ts){now.ms - now.ms % TS_DAY + TS_DAY};
+    return FAIL(ERR_QUOTA, "The AI's ceiling for one member and day is reached.");
+}
+
+static err append_both(struct db_tx *tx, struct arena *mem, struct ask *a)
+{
+    struct chat_conversation *c = &a->out.conversation;
+    sv parent = a->said.parent.p != NULL ? a->said.parent : c->active_leaf;
+    struct chat_message user = {.id = a->said.id,
+                                .parent = parent,
+                                .role = SV("user"),
+                                .content = a->said.content,
+                                .status = SV("complete"),
+                                .stop = SV_NULL};
+    TRY(chat_message_append(tx, mem, c, &user, TS_NONE, a->r->now, &a->out.user_message));
+    struct chat_message answer = {.id = SV_NULL,
+                                  .parent = a->out.user_message,
+                                  .role = SV("assistant"),
+                                  .content = SV(""),
+                                  .status = SV("streaming"),
+                                  .stop = SV_NULL,
+                                  .model = a->r->app->set.ai_model};
+    return chat_message_append(tx, mem, c, &answer, ts_add(clock_wall(), TURN_LEASE_MS), a->r->now,
+                               &a->out.answer);
+}
+
+static err mind_safety(struct db_tx *tx, struct arena *mem, struct ask *a, const char *language)
+{
+    ts now = a->r->now;
+    if (safety_notice_due(a->out.conversation.notice_at, now)) {
+        a->out.notice = true;
+        TRY(q_chat_notice_put(
+            tx, mem, &(struct chat_notice_put_in){.id = a->out.conversation.id, .now = now}, NULL));
+    }
+    if (language == NULL)
+        return OK;
+    return q_chat_crisis_put(tx, mem,
+                             &(struct chat_crisis_put_in){.id = id_new(mem, "cri", now),
+                                                          .language = sv_from(language),
+                                                          .at = now},
+                             NULL);
+}
+
+static err load_locale(struct db_tx *tx, struct arena *mem, struct ask *a)
+{
+    struct account account;
+    a->out.locale = req_header(a->r, "accept-language");
+    if (!a->out.member)
+        return OK;
+    TRY(account_get(tx, mem, &a->r->member, &account));
+    if (account.locale.n > 0)
+        a->out.locale = account.locale;
+    return OK;
+}
+
+err turn_admit(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct ask *a = arg;
+    struct req *r = a->r;
+    const char *language = safety_crisis(a->said.content);
+    a->out = (struct admitted){.member = !user_id_none(&r->member), .crisis = language != NULL};
+    TRY(open_conversation(tx, mem, a));
+    TRY(db_lock1(tx, arena_printf(mem, "chat:%.*s", SV_ARG(a->out.conversation.id))));
+    TRY(find_repeat(tx, mem, a));
+    if (a->out.replay)
+        return OK;
+    TRY(refuse_second(tx, mem, a));
+    if (!a->out.crisis)
+        TRY(under_ceiling(tx, mem, a));
+    a->out.wants_title =
+        a->out.conversation.active_leaf.p == NULL && !a->out.conversation.titled_by_member;
+    struct chat_quota_ask quota = {.owner = chat_owner_of(r),
+                                   .conversation = a->out.conversation.id,
+                                   .address = r->address,
+                                   .crisis = a->out.crisis,
+                                   .now = r->now};
+    TRY(chat_quota_take(tx, mem, r->app, &quota, &a->out.quota, &a->out.ticket));
+    TRY(append_both(tx, mem, a));
+    TRY(mind_safety(tx, mem, a, language));
+    TRY(load_locale(tx, mem, a));
+    return load_history(tx, mem, a);
+}
+
+err turn_find(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct one_message *m = arg;
+    struct chat_owner owner = chat_owner_of(m->r);
+    struct chat_message_get_row row;
+    bool found;
+    TRY(chat_conversation_get(tx, mem, &owner, req_param(m->r, "id"), &m->conversation));
+    TRY(q_chat_message_get(tx, mem,
+                           &(struct chat_message_get_in){.id = req_param(m->r, "messageId"),
+                                                         .conversation_id = m->conversation.id},
+                           &row, &found));
+    if (!found || !sv_is(row.role, "assistant"))
+        return FAIL(ERR_NOT_FOUND, "There is no such answer.");
+    m->answer = row.id;
+    m->parent = row.parent_id;
+    m->streaming = sv_is(row.status, "streaming");
+    return OK;
+}
+
+err turn_ask_stop(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct one_message *m = arg;
+    TRY(turn_find(tx, mem, arg));
+    return q_chat_turn_ask_stop(
+        tx, mem,
+        &(struct chat_turn_ask_stop_in){.id = m->answer, .conversation_id = m->conversation.id},
+        NULL);
+}

@@ -1,0 +1,232 @@
+/* A turn: what the member says, and the answer as it comes. ai/CONTRACT §6, §7. */
+#include "catalog/catalog.h"
+#include "chat/chat_api.h"
+#include "chat/safety_rules.h"
+#include "chat/turn.h"
+#include "chat/turn_admit.h"
+
+#include <stdio.h>
+
+/* ---- reading what the member says: {content, id?, parentId?}, or the AI SDK's {messages:[…]} */
+
+static sv text_of_parts(struct arena *mem, const json *parts)
+{
+    BUF_AUTO text = {0};
+    for (size_t i = 0; i < json_len(parts); i++)
+        if (sv_is(json_get_str(json_at(parts, i), "type"), "text"))
+            buf_add(&text, json_get_str(json_at(parts, i), "text"));
+    return arena_sv(mem, buf_sv(&text));
+}
+
+static err read_sdk(struct req *r, const json *list, struct said *out)
+{
+    const json *last = json_at(list, json_len(list) - 1);
+    const json *parts = json_get(last, "parts");
+    sv content = parts != NULL ? text_of_parts(r->mem, parts) : json_get_str(last, "content");
+    if (!sv_is(json_get_str(last, "role"), "user") || content.n == 0 ||
+        sv_utf8_len(content) > CHAT_CONTENT_MAX)
+        return field_error(r, "/messages", "invalid",
+                           "The last message must be the user's, with 1 to %d characters of text.",
+                           CHAT_CONTENT_MAX);
+    sv id = json_get_str(last, "id");
+    *out = (struct said){
+        .id = id.n > 0 && id.n <= 100 ? id : SV_NULL, .parent = SV_NULL, .content = content};
+    return OK;
+}
+
+static err read_said(struct req *r, struct said *out)
+{
+    const json *list = NULL;
+    *out = (struct said){SV_NULL, SV_NULL, SV_NULL};
+    if (json_kind(json_get(r->json, "messages")) == JK_ARR) {
+        const struct field fields[] = {
+            {"messages", FIELD_ARR, &list, .required = true, .min = 1, .max = 1000},
+        };
+        TRY(body_read(r, FIELDS(fields)));
+        return read_sdk(r, list, out);
+    }
+    const struct field fields[] = {
+        {"content", FIELD_TEXT, &out->content, .required = true, .min = 1, .max = CHAT_CONTENT_MAX},
+        {"id", FIELD_STR, &out->id, .min = 1, .max = 100},
+        {"parentId", FIELD_STR, &out->parent, .min = 1, .max = 100},
+    };
+    return body_read(r, FIELDS(fields));
+}
+
+/* ---- the answer */
+
+static int64_t seconds_until(ts at, ts now)
+{
+    return at.ms > now.ms ? (at.ms - now.ms + 999) / 1000 : 0;
+}
+
+/* 429 with what the IETF draft wants; the form is from memory (ai/CONTRACT §9). */
+static err quota_over(struct req *r, const struct chat_quota *q)
+{
+    int64_t s = seconds_until(q->reset_at, r->now);
+    reply_retry_after(r, s);
+    reply_header(r, "RateLimit-Policy",
+                 arena_printf(r->mem, "\"ai-chats\";q=%lld;w=86400", (long long)q->limit));
+    reply_header(r, "RateLimit", arena_printf(r->mem, "\"ai-chats\";r=0;t=%lld", (long long)s));
+    return ERR_QUOTA;
+}
+
+static struct turn_view view_of(const struct req *r, const struct admitted *a)
+{
+    return (struct turn_view){
+        .message = a->answer,
+        .conversation = a->conversation.id,
+        .parent = a->user_message,
+        .remaining = a->quota.unlimited || a->replay ? -1 : a->quota.limit - a->quota.used,
+        .reset_seconds = seconds_until(a->quota.reset_at, r->now),
+    };
+}
+
+static void write_opening(struct buf *out, const struct turn_view *v, const struct admitted *a)
+{
+    turn_write_opening(out, v, 0);
+    if (a->notice) {
+        BUF_AUTO data = {0};
+        struct jw w = {.out = &data};
+        jw_obj(&w);
+        jw_kstr(&w, "text", sv_from(safety_notice_text));
+        jw_obj_end(&w);
+        turn_write_data(out, v, TURN_TEXT_AT, "data-notice", buf_sv(&data));
+    }
+    if (a->crisis) {
+        const struct help_line *line = safety_help_line(a->locale);
+        BUF_AUTO data = {0};
+        struct jw w = {.out = &data};
+        jw_obj(&w);
+        jw_kstr(&w, "country", sv_from(line->country));
+        jw_kstr(&w, "name", sv_from(line->name));
+        jw_kstr(&w, "phone", sv_from(line->phone));
+        jw_kstr(&w, "url", sv_from(line->url));
+        jw_obj_end(&w);
+        turn_write_data(out, v, TURN_TEXT_AT, "data-crisis", buf_sv(&data));
+    }
+}
+
+static void stream_headers(struct req *r)
+{
+    reply_header(r, "x-accel-buffering", SV("no"));
+    reply_header(r, "x-vercel-ai-ui-message-stream", SV("v1"));
+}
+
+static void follow(struct req *r, const struct turn_view *v, int64_t after)
+{
+    stream_headers(r);
+    struct stream *s = reply_stream(r, "text/event-stream");
+    if (!turn_follow_here(v->message, after, s))
+        turn_follow_row(r->app, v, after, s);
+    stream_unref(s);
+}
+
+static err begin(struct req *r, const struct admitted *a)
+{
+    const struct settings *set = &r->app->set;
+    struct turn_view view = view_of(r, a);
+    struct http_call call;
+    struct ai_request q = {
+        .dialect = set->ai_dialect == AI_ANTHROPIC ? AI_STREAM_ANTHROPIC : AI_STREAM_OPENAI,
+        .base = set->ai_base_url,
+        .key = set->ai_api_key,
+        .model = set->ai_model,
+        .max_tokens = set->ai_max_tokens,
+        .system = safety_system_prompt(a->crisis),
+        .said = a->history,
+        .nsaid = a->nhistory,
+        .user = a->conversation.id, /* opaque, and not the member */
+    };
+    BUF_AUTO opening = {0};
+    ai_request_build(r->mem, &q, &call);
+    write_opening(&opening, &view, a);
+    stream_headers(r);
+    struct stream *s = reply_stream(r, "text/event-stream");
+    err e = turn_begin(&(struct turn_start){.app = r->app,
+                                            .view = view,
+                                            .owner = chat_owner_of(r).id,
+                                            .member = a->member,
+                                            .ticket = a->ticket,
+                                            .dialect = q.dialect,
+                                            .model = set->ai_model,
+                                            .call = &call,
+                                            .opening = buf_sv(&opening),
+                                            .wants_title = a->wants_title},
+                       s);
+    stream_unref(s);
+    return e;
+}
+
+/* POST /api/chat/conversations/{id}/messages - says something and streams the answer; {id} may be
+ * "new". */
+err chat_turn_post(struct req *r)
+{
+    struct ask a = {.r = r};
+    TRY(read_said(r, &a.said));
+    if (r->app->set.ai_base_url.n == 0 || r->app->set.ai_model.n == 0)
+        return FAIL(ERR_NOT_CONFIGURED, "No AI is set up on this server (AI_BASE_URL, AI_MODEL).");
+    if (turn_paused())
+        return FAIL(ERR_UPSTREAM, "The AI is not available at the moment.");
+    err e = db_write(r->db, r->mem, turn_admit, &a);
+    if (e == ERR_QUOTA)
+        return quota_over(r, &a.out.quota);
+    TRY(e);
+    if (!a.out.replay)
+        return begin(r, &a.out);
+    struct turn_view view = view_of(r, &a.out);
+    follow(r, &view, 0);
+    return OK;
+}
+
+/* ---- coming back, stopping */
+
+/* GET /api/chat/conversations/{id}/messages/{messageId}/stream - goes on behind Last-Event-ID. */
+err chat_turn_resume(struct req *r)
+{
+    struct one_message m = {.r = r};
+    TRY(db_read(r->db, r->mem, turn_find, &m));
+    struct turn_view view = {.message = m.answer,
+                             .conversation = m.conversation.id,
+                             .parent = m.parent,
+                             .remaining = -1};
+    int64_t after = turn_event_number(req_header(r, "last-event-id"), m.answer);
+    follow(r, &view, after < 0 ? 0 : after);
+    return OK;
+}
+
+/* POST …/messages/{messageId}/stop - the member has enough; the part is kept. */
+err chat_turn_stop(struct req *r)
+{
+    struct one_message m = {.r = r};
+    TRY(db_write(r->db, r->mem, turn_ask_stop, &m));
+    turn_cancel(m.answer);
+    struct jw *w = reply_json(r, 202);
+    jw_obj(w);
+    jw_kstr(w, "messageId", m.answer);
+    jw_kbool(w, "stopping", m.streaming);
+    jw_obj_end(w);
+    return OK;
+}
+
+/* POST /api/chat/conversations - begins one. */
+err chat_conversation_post(struct req *r)
+{
+    sv title = SV_NULL;
+    const struct field fields[] = {
+        {"title", FIELD_STR, &title, .min = 1, .max = CHAT_TITLE_MAX},
+    };
+    TRY(body_read(r, FIELDS(fields)));
+    struct chat_owner owner = chat_owner_of(r);
+    struct chat_conversation c;
+    TRY(chat_conversation_new(r->tx, r->mem, &owner, title.p ? title : SV("New conversation"),
+                              title.p != NULL, SV_NULL, r->now, &c));
+    struct jw *w = reply_json(r, 201);
+    jw_obj(w);
+    jw_kstr(w, "id", c.id);
+    jw_kstr(w, "title", c.title);
+    jw_kts(w, "createdAt", c.created);
+    jw_kts(w, "updatedAt", c.updated);
+    jw_obj_end(w);
+    return OK;
+}
