@@ -60,17 +60,12 @@ struct ensure {
     struct operation op;
 };
 
-static err make_operation(struct db_tx *tx, struct arena *mem, struct ensure *e)
+/* `last` is the series as it was before the customer was looked for. */
+static err make_operation(struct db_tx *tx, struct arena *mem, struct ensure *e, sv subject,
+                          const struct operation *last)
 {
-    sv subject = arena_printf(mem, "customer:%s", e->member->s);
-    bool found = false, made = false;
-    struct operation last;
-    TRY(operation_last(tx, mem, subject, &last, &found));
-    if (found && sv_is(last.status, "pending")) {
-        e->op = last;
-        return OK;
-    }
     struct account a;
+    bool made = false;
     TRY(account_get(tx, mem, e->member, &a));
     BUF_AUTO form = {0};
     if (!sv_empty(a.email))
@@ -78,17 +73,28 @@ static err make_operation(struct db_tx *tx, struct arena *mem, struct ensure *e)
     if (!sv_empty(a.name))
         form_add(&form, "name", a.name);
     form_add(&form, "metadata[userId]", user_id_sv(e->member));
-    return operation_put_next(tx, mem, subject, found ? last.seq : 0, "POST", SV("/v1/customers"),
+    return operation_put_next(tx, mem, subject, last->seq, "POST", SV("/v1/customers"),
                               buf_sv(&form), e->r->now, &e->op, &made);
 }
 
+/* The series is read before the customer: an operation that is seen done brought its customer in
+ * the same transaction, so it is seen as well. The other way round, one that ends between the two
+ * reads would look like a customer that was deleted, and a second one would be made. */
 static err tx_ensure(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct ensure *e = arg;
+    sv subject = arena_printf(mem, "customer:%s", e->member->s);
+    bool found = false;
+    struct operation last = {.seq = 0};
+    TRY(operation_last(tx, mem, subject, &last, &found));
     TRY(billing_customer_get(tx, mem, e->member, &e->customer));
     if (e->customer.p != NULL)
         return billing_customer_put(tx, mem, e->member, e->customer, e->r->now);
-    return make_operation(tx, mem, e);
+    if (found && sv_is(last.status, "pending")) {
+        e->op = last;
+        return OK;
+    }
+    return make_operation(tx, mem, e, subject, &last);
 }
 
 static err tx_customer(struct db_tx *tx, struct arena *mem, void *arg)
