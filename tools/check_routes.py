@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 # Pages and their parts: for browsers, not for programs.
-PAGES = {"/page.js", "/page.css"}
+PAGES = {"/page.js", "/page.css", "/icon.svg"}
 
 
 def main():

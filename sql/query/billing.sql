@@ -55,6 +55,27 @@ ORDER BY received_at DESC, id DESC LIMIT $n;
 SELECT id, type, object, created_at, received_at, status, error, attempts, size
 FROM webhook_event WHERE object = $object ORDER BY created_at DESC, id DESC LIMIT $n;
 
+-- What came about one member's own objects, newest first.
+-- name: event_list_member :many
+-- in: member text, before_at ts, before_id text, n int
+-- out: id text, type text, object text?, created_at ts, received_at ts, status text
+WITH customers AS (SELECT id FROM fact_customer WHERE member = $member),
+payments AS (SELECT p.id FROM fact_payment p JOIN customers c ON p.customer = c.id),
+mine AS (
+    SELECT id FROM customers
+    UNION SELECT id FROM subscription WHERE member = $member
+    UNION SELECT id FROM fact_invoice WHERE member = $member
+    UNION SELECT s.id FROM fact_session s JOIN customers c ON s.customer = c.id
+    UNION SELECT id FROM payments
+    UNION SELECT h.id FROM fact_charge h JOIN payments p ON h.payment = p.id
+    UNION SELECT f.id FROM fact_refund f JOIN payments p ON f.payment = p.id
+    UNION SELECT d.id FROM fact_dispute d JOIN payments p ON d.payment = p.id
+)
+SELECT e.id, e.type, e.object, e.created_at, e.received_at, e.status
+FROM mine JOIN webhook_event e ON e.object = mine.id
+WHERE (e.created_at, e.id) < ($before_at, $before_id)
+ORDER BY e.created_at DESC, e.id DESC LIMIT $n;
+
 -- name: event_walk :many
 -- in: after_at ts, after_id text, n int
 -- out: id text, received_at ts, dict int, size int, payload blob

@@ -5,28 +5,11 @@
 #include "base/html.h"
 #include "http/route.h"
 
-/* A whole page; `inner` is HTML already. */
-static err page(struct req *r, int status, const char *title, sv inner)
-{
-    BUF_AUTO b = {0};
-    buf_printf(
-        &b,
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-        "content=\"width=device-width, initial-scale=1\"><meta name=\"robots\" content=\"noindex\">"
-        "<title>%s - MyBeing</title><link rel=\"stylesheet\" href=\"/page.css\"></head><body>"
-        "<header class=\"top\"><a class=\"brand\" href=\"/\">MyBeing</a></header><main>"
-        "<section class=\"card\"><h1>%s</h1>",
-        title, title);
-    buf_add(&b, inner);
-    buf_add(&b, SV("</section></main></body></html>\n"));
-    return reply_body(r, status, "text/html; charset=utf-8", buf_sv(&b));
-}
-
 static err sentence(struct req *r, int status, const char *title, const char *text)
 {
     BUF_AUTO b = {0};
-    buf_printf(&b, "<p>%s</p><p><a href=\"/\">On to MyBeing</a></p>", text);
-    return page(r, status, title, buf_sv(&b));
+    buf_printf(&b, "<p>%s</p><p><a class=\"button\" href=\"/\">On to MyBeing</a></p>", text);
+    return reply_page(r, status, title, buf_sv(&b));
 }
 
 /* A form that sends the token of the query back, with `fields` (HTML) before its button. */
@@ -42,7 +25,7 @@ static err form(struct req *r, const char *title, const char *action, const char
                action);
     buf_html(&b, token);
     buf_printf(&b, "\">%s<div class=\"row\"><button>%s</button></div></form>", fields, button);
-    return page(r, 200, title, buf_sv(&b));
+    return reply_page(r, 200, title, buf_sv(&b));
 }
 
 /* GET /auth/magic */
@@ -161,7 +144,7 @@ static err weak(struct req *r, sv token, const char *problem)
         problem);
     buf_html(&b, token);
     buf_add(&b, SV("\">" RESET_FIELDS "<div class=\"row\"><button>Save it</button></div></form>"));
-    return page(r, 422, "Choose another password", buf_sv(&b));
+    return reply_page(r, 422, "Choose another password", buf_sv(&b));
 }
 
 /* POST /auth/reset */

@@ -119,6 +119,11 @@ err billing_event_list(struct db_tx *tx, struct arena *mem, enum billing_event_f
 /* All about one Stripe object, newest created first. */
 err billing_event_list_object(struct db_tx *tx, struct arena *mem, sv object, int64_t limit,
                               struct billing_event **out, size_t *n) MUST_USE;
+/* About what is a member's own (customer, subscriptions, invoices, checkouts, payments, refunds,
+ * disputes), newest created first, those before (created, id). Without error and size. */
+err billing_event_list_member(struct db_tx *tx, struct arena *mem, const user_id *member, ts before,
+                              sv before_id, int64_t limit, struct billing_event **out,
+                              size_t *n) MUST_USE;
 /* One with its body as it came. ERR_NOT_FOUND. */
 err billing_event_get(struct db_tx *tx, struct arena *mem, sv id, struct billing_event *out,
                       sv *payload) MUST_USE;

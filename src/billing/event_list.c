@@ -54,6 +54,26 @@ err billing_event_list_object(struct db_tx *tx, struct arena *mem, sv object, in
     return OK;
 }
 
+err billing_event_list_member(struct db_tx *tx, struct arena *mem, const user_id *member, ts before,
+                              sv before_id, int64_t limit, struct billing_event **out, size_t *n)
+{
+    struct event_list_member_row *rows;
+    size_t count;
+    struct event_list_member_in in = {user_id_sv(member), before, before_id, limit};
+    TRY(q_event_list_member(tx, mem, &in, &rows, &count));
+    struct billing_event *list = ARENA_ARRAY(mem, struct billing_event, count + 1);
+    for (size_t i = 0; i < count; i++)
+        list[i] = (struct billing_event){.id = rows[i].id,
+                                         .type = rows[i].type,
+                                         .object = rows[i].object,
+                                         .status = rows[i].status,
+                                         .created = rows[i].created_at,
+                                         .received = rows[i].received_at};
+    *out = list;
+    *n = count;
+    return OK;
+}
+
 err billing_event_get(struct db_tx *tx, struct arena *mem, sv id, struct billing_event *out,
                       sv *payload)
 {

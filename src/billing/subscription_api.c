@@ -161,6 +161,39 @@ static err subscription_confirm(struct req *r)
     return reply_body(r, 200, "application/json", s.text);
 }
 
+/* GET /api/subscription/events: what Stripe told us about the caller's own payments. */
+static err subscription_events(struct req *r)
+{
+    struct page page;
+    struct billing_event *list;
+    ts at;
+    sv id;
+    size_t n;
+    TRY(page_read(r, &page));
+    TRY(page_at(r, &page, &at, &id));
+    TRY(billing_event_list_member(r->tx, r->mem, &r->member, at, id, page.limit + 1, &list, &n));
+    bool more = n > (size_t)page.limit;
+    n = more ? (size_t)page.limit : n;
+    struct jw *w = reply_json(r, 200);
+    jw_obj(w);
+    jw_key(w, "data");
+    jw_arr(w);
+    for (size_t i = 0; i < n; i++) {
+        jw_obj(w);
+        jw_kstr(w, "id", list[i].id);
+        jw_kstr(w, "type", list[i].type);
+        jw_kstr(w, "object", list[i].object);
+        jw_kstr(w, "status", list[i].status);
+        jw_kts(w, "createdAt", list[i].created);
+        jw_kts(w, "receivedAt", list[i].received);
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
+    page_write(r, w, more ? page_at_text(r->mem, list[n - 1].created, list[n - 1].id) : SV_NULL);
+    jw_obj_end(w);
+    return OK;
+}
+
 /* Fills in what Stripe could not: the id inside an encoded target. */
 static sv with_session(struct req *r, sv to, sv session)
 {
@@ -211,6 +244,8 @@ static err billing_success(struct req *r)
         return field_error(r, "to", "not_allowed", "must be a place of ours");
     TRY(need_stripe());
     err e = billing_session_fulfil(r->app, r->mem, session, STRIPE_PERSON, &object);
+    if (e == ERR_NOT_FOUND)
+        return FAIL(ERR_NOT_FOUND, "there is no such checkout");
     if (e == ERR_UPSTREAM) {
         struct state s = {.r = r, .text = session};
         TRY(db_write(r->db, r->mem, tx_refetch, &s));
@@ -232,6 +267,7 @@ static const struct route routes[] = {
           .tx = TX_NONE, .body = BODY_JSON, .limit = LIMIT_MONEY, .idempotent_key = true),
     ROUTE(POST, "/api/subscription/confirm", subscription_confirm, .auth = AUTH_MEMBER,
           .tx = TX_NONE, .body = BODY_JSON, .limit = LIMIT_MONEY),
+    ROUTE(GET, "/api/subscription/events", subscription_events, .auth = AUTH_MEMBER, .tx = TX_READ),
     ROUTE(GET, "/billing/success", billing_success, .auth = AUTH_PUBLIC, .tx = TX_NONE),
 };
 const struct route_set subscription_routes = ROUTE_SET(routes);

@@ -29,15 +29,17 @@ static void write_form(const struct checkout *c, struct arena *mem, bool had_one
 {
     const struct catalog *cat = c->r->app->catalog;
     sv user = user_id_sv(&c->r->member);
-    sv cancel = c->ask->cancel_url;
+    sv cancel = c->ask->cancel_url, success = c->ask->success_url;
     if (sv_empty(cancel))
-        cancel = arena_printf(mem, "%.*s/", SV_ARG(base_of(c->r)));
+        cancel = arena_printf(mem, "%.*s/?canceled=premium", SV_ARG(base_of(c->r)));
+    if (sv_empty(success)) /* the built-in page says thank you */
+        success = SV("/?subscribed=premium");
     form_add(form, "mode", SV("subscription"));
     form_add(form, "customer", c->customer);
     form_add(form, "client_reference_id", user);
     form_add(form, "line_items[0][price]", c->price);
     form_add(form, "line_items[0][quantity]", SV("1"));
-    form_add(form, "success_url", billing_success_url(mem, &c->r->app->set, c->ask->success_url));
+    form_add(form, "success_url", billing_success_url(mem, &c->r->app->set, success));
     form_add(form, "cancel_url", cancel);
     form_add_int(form, "expires_at", ts_unix(c->r->now) + OPEN_FOR_S);
     form_add(form, "metadata[userId]", user);

@@ -112,6 +112,10 @@ static err catalog_list(struct req *r)
     const struct catalog *cat = r->app->catalog;
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
+    jw_kstr(w, "caller",
+            caller_none(&c)           ? SV("nobody")
+            : user_id_none(&c.member) ? SV("visitor")
+                                      : SV("member"));
     entitlement_write_plan(w, cat, &s);
     jw_key(w, "data");
     jw_arr(w);

@@ -131,6 +131,24 @@ void entitlement_write_use(struct jw *w, const struct entitlement_state *s, cons
     jw_obj_end(w);
 }
 
+/* What the plan gives a cycle, for those who think about it. */
+static void write_given(struct jw *w, const char *name, const struct allowance *al)
+{
+    jw_key(w, name);
+    jw_obj(w);
+    jw_kint(w, "included", al->limit);
+    if (al->max_price.minor < 0)
+        jw_knull(w, "maxPrice");
+    else
+        jw_kmoney(w, "maxPrice", al->max_price);
+    jw_kint(w, "discountPercent", al->discount_percent);
+    if (al->discount_limit < 0)
+        jw_knull(w, "discountLimit");
+    else
+        jw_kint(w, "discountLimit", al->discount_limit);
+    jw_obj_end(w);
+}
+
 void entitlement_write_plan(struct jw *w, const struct catalog *cat,
                             const struct entitlement_state *s)
 {
@@ -143,6 +161,9 @@ void entitlement_write_plan(struct jw *w, const struct catalog *cat,
     jw_kstr(w, "interval", SV("month"));
     jw_kint(w, "trialDays", cat->plan_trial_days);
     jw_kbool(w, "subscribed", s->access.premium);
+    write_given(w, "quizzes", &cat->allowance[ITEM_QUIZ]);
+    write_given(w, "articles", &cat->allowance[ITEM_ARTICLE]);
+    jw_kint(w, "aiFreePerDay", cat->ai_free_per_day);
     jw_obj_end(w);
 }
 

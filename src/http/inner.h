@@ -120,10 +120,16 @@ struct reply {
     struct stream *stream;
 };
 void reply_reset(struct reply *p);
+void reply_page_headers(struct req *r); /* CSP and its like */
 /* The problem+json of `e`, from the request's fault, into the reply. */
 void reply_problem(struct http_conn *x, err e);
 void problem_write(struct buf *out, err e, const char *detail, const char *request_id,
                    const struct problem_field *fields, const struct problem_member *members);
+
+/* Somebody looks at it with a browser, and it is no endpoint of the API: errors are pages. */
+bool problem_wants_page(const struct http_conn *x);
+void problem_page(struct buf *out, int status, const char *detail, const char *request_id,
+                  const struct problem_field *fields);
 
 /* -------- one request -------- */
 enum phase { PHASE_RECEIVING, PHASE_RUNNING, PHASE_DONE, PHASE_SENT, PHASE_ABANDONED };

@@ -89,10 +89,17 @@ void reply_problem(struct http_conn *x, err e)
         stream_unref(p->stream);
         p->stream = NULL;
     }
-    problem_write(&p->body, e, said ? x->fault.detail : err_title(e), x->id, fields, p->members);
+    const char *detail = said ? x->fault.detail : err_title(e);
     p->status = err_status(e);
-    p->type = "application/problem+json";
     p->cache = "no-store";
+    if (problem_wants_page(x)) {
+        problem_page(&p->body, p->status, detail, x->id, fields);
+        p->type = "text/html; charset=utf-8";
+        reply_page_headers(&x->r);
+    } else {
+        problem_write(&p->body, e, detail, x->id, fields, p->members);
+        p->type = "application/problem+json";
+    }
     if (p->status == 401)
         reply_header(&x->r, "WWW-Authenticate", SV("Bearer"));
     if (p->status == 503 && err_retryable(e))

@@ -63,15 +63,19 @@ err reply_empty(struct req *r, int status)
     return OK;
 }
 
-static void page_headers(struct req *r, const char *type)
+void reply_page_headers(struct req *r)
 {
-    reply_header(r, "X-Content-Type-Options", SV("nosniff"));
-    if (strncmp(type, "text/html", 9) != 0)
-        return;
     reply_header(r, "Content-Security-Policy", (sv){html_csp, sizeof html_csp - 1});
     /* Not no-referrer: with it browsers send `Origin: null` with a form, which we refuse. */
     reply_header(r, "Referrer-Policy", SV("same-origin"));
     reply_header(r, "X-Frame-Options", SV("DENY"));
+}
+
+static void body_headers(struct req *r, const char *type)
+{
+    reply_header(r, "X-Content-Type-Options", SV("nosniff"));
+    if (strncmp(type, "text/html", 9) == 0)
+        reply_page_headers(r);
 }
 
 err reply_body(struct req *r, int status, const char *type, sv body)
@@ -79,7 +83,7 @@ err reply_body(struct req *r, int status, const char *type, sv body)
     reply_empty(r, status);
     buf_add(&r->reply->body, body);
     r->reply->type = type;
-    page_headers(r, type);
+    body_headers(r, type);
     return OK;
 }
 
@@ -114,7 +118,7 @@ err reply_static(struct req *r, const char *type, sv body, const char *etag)
     }
     r->reply->type = type;
     r->reply->fixed = body;
-    page_headers(r, type);
+    body_headers(r, type);
     return OK;
 }
 

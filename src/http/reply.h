@@ -10,6 +10,9 @@ err reply_empty(struct req *r, int status);                           /* 204 etc
 err reply_body(struct req *r, int status, const char *type, sv body); /* body copied */
 err reply_static(struct req *r, const char *type, sv body,
                  const char *etag); /* embedded; not copied */
+/* A page for people in the frame that all share: `title` is plain text without < and &, `inner` is
+ * HTML after its h1. */
+err reply_page(struct req *r, int status, const char *title, sv inner);
 err reply_redirect(struct req *r, int status, sv location);
 /* Adds a header to whatever is replied, errors too. Refuses (assert) CR and LF. */
 void reply_header(struct req *r, const char *name, sv value);

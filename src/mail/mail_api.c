@@ -99,16 +99,6 @@ static err mail_webhook_postmark(struct req *r)
 
 /* -------- one-click unsubscribe -------- */
 
-static sv page(struct req *r, const char *title, const char *content)
-{
-    return arena_printf(r->mem,
-                        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
-                        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-                        "<meta name=\"robots\" content=\"noindex\"><title>%s</title></head>"
-                        "<body><main><h1>%s</h1>%s</main></body></html>",
-                        title, title, content);
-}
-
 static err token_read(struct req *r, sv *id, sv *category)
 {
     if (!mail_unsubscribe_read(r->mem, r->app, req_param(r, "token"), id, category))
@@ -121,11 +111,13 @@ static err mail_unsubscribe_show(struct req *r)
 {
     sv id, category;
     TRY(token_read(r, &id, &category));
-    return reply_body(
-        r, 200, "text/html; charset=utf-8",
-        page(r, "Stop these mails?",
-             "<form method=\"post\"><input type=\"hidden\" name=\"List-Unsubscribe\" "
-             "value=\"One-Click\"><button type=\"submit\">Unsubscribe</button></form>"));
+    return reply_page(
+        r, 200, "Stop these mails?",
+        SV("<p>We will no longer send you mails of this kind. Letters about your account and your "
+           "payments still come.</p><form method=\"post\"><input type=\"hidden\" "
+           "name=\"List-Unsubscribe\" value=\"One-Click\"><div class=\"row\"><button "
+           "type=\"submit\">Unsubscribe</button> <a class=\"button second\" href=\"/\">Keep "
+           "them</a></div></form>"));
 }
 
 /* POST /unsubscribe/{token} - needs no cookie, never redirects, may be repeated. RFC 8058. */
@@ -139,9 +131,9 @@ static err mail_unsubscribe_now(struct req *r)
         e = mail_store_suppress(r->tx, m.recipient, category, SV("unsubscribe"), SV_NULL, r->now);
     if (e != OK && e != ERR_NOT_FOUND) /* erased with its person: nobody is mailed any more */
         return e;
-    return reply_body(
-        r, 200, "text/html; charset=utf-8",
-        page(r, "You are unsubscribed", "<p>We will not send you these mails any more.</p>"));
+    return reply_page(r, 200, "You are unsubscribed",
+                      SV("<p>We will not send you these mails any more.</p>"
+                         "<p><a class=\"button\" href=\"/\">On to MyBeing</a></p>"));
 }
 
 /* -------- admin -------- */

@@ -30,6 +30,12 @@ static err page_style(struct req *r)
     return serve(r, "page.css", "text/css; charset=utf-8");
 }
 
+/* GET /icon.svg */
+static err page_icon(struct req *r)
+{
+    return serve(r, "icon.svg", "image/svg+xml");
+}
+
 /* GET /openapi.json */
 static err page_openapi(struct req *r)
 {
@@ -40,6 +46,7 @@ static const struct route routes[] = {
     ROUTE(GET, "/", page_home, .auth = AUTH_NONE, .tx = TX_INLINE),
     ROUTE(GET, "/page.js", page_script, .auth = AUTH_NONE, .tx = TX_INLINE),
     ROUTE(GET, "/page.css", page_style, .auth = AUTH_NONE, .tx = TX_INLINE),
+    ROUTE(GET, "/icon.svg", page_icon, .auth = AUTH_NONE, .tx = TX_INLINE),
     ROUTE(GET, "/openapi.json", page_openapi, .auth = AUTH_NONE, .tx = TX_INLINE),
 };
 const struct route_set page_routes = {routes, sizeof routes / sizeof *routes};

@@ -448,3 +448,37 @@ def test_the_key_is_nowhere(town):
     create(m)
     log = town.process.output()
     assert "sk_test_harness" not in log and "whsec_test_of_the_harness" not in log
+
+
+# ---- what happened
+
+def test_the_events_of_a_member_are_its_own(town):
+    m, other = town.member(), town.member()
+    assert m.get("/api/subscription/events").json == {"data": [], "nextCursor": None}
+    town.sandbox.pay(create(m)["sessionId"])
+    town.sandbox.settle()
+    seen = m.get("/api/subscription/events?limit=100").json["data"]
+    types = {e["type"] for e in seen}
+    assert {"checkout.session.completed", "customer.subscription.created", "invoice.paid", "payment_intent.succeeded",
+            "charge.succeeded"} <= types, types
+    assert [e["createdAt"] for e in seen] == sorted((e["createdAt"] for e in seen), reverse=True)
+    assert other.get("/api/subscription/events").json["data"] == []
+    town.sandbox.pay(create(other)["sessionId"])
+    town.sandbox.settle()
+    theirs = {e["id"] for e in other.get("/api/subscription/events?limit=100").json["data"]}
+    assert theirs and not theirs & {e["id"] for e in seen}
+    # page by page it is the same list
+    got, cursor = [], ""
+    while cursor is not None:
+        page = m.get(f"/api/subscription/events?limit=2{cursor and '&cursor=' + cursor}").json
+        got += page["data"]
+        cursor = page["nextCursor"]
+    assert got == seen
+
+
+def test_the_built_in_page_is_where_checkout_returns_to(town):
+    m = town.member()
+    session = stripe(town.sandbox, "/v1/checkout/sessions/" + create(m)["sessionId"])
+    assert session["cancel_url"] == town.base + "/?canceled=premium"
+    a = m.get(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"])[len(town.base):])
+    assert a.status == 303 and a.headers["Location"] == "/?subscribed=premium"

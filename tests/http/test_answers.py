@@ -169,3 +169,26 @@ def test_log_tells_routes_not_secrets(make_server):
     assert "SECRET" not in out and "who@example.org" not in out
     line = next(json.loads(x) for x in out.splitlines() if "look-here" in x)
     assert line["event"] == "http.request" and line["route"] == "/api/auth/me" and line["status"] == "401"
+
+
+BROWSER = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("path, status, words", [
+    ("/nothing/here", 404, "There is nothing here"), ("/unsubscribe/x.y.z", 404, "This link is not complete."),
+    ("/billing/success?session_id=%3Cb%3E", 422, "Session_id must be the id"), ("/billing/success?session_id=cs_test_1", 303, ""),
+])
+def test_a_person_reads_errors_as_a_page(server, path, status, words):
+    r = get(server, path, BROWSER)
+    assert r.status in (status, 503), r
+    if r.status < 400:
+        return
+    assert r.headers["content-type"] == "text/html; charset=utf-8" and words.encode() in r.body, r
+    assert "default-src 'self'" in r.headers["content-security-policy"] and b"<b>" not in r.body.split(b"<main>")[1]
+    assert r.headers["x-request-id"].encode() in r.body
+    assert get(server, path).headers["content-type"] == "application/problem+json"
+
+
+def test_the_api_answers_problems_to_browsers_too(server):
+    r = get(server, "/api/nothing", BROWSER)
+    assert r.status == 404 and r.headers["content-type"] == "application/problem+json"
