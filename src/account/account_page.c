@@ -43,9 +43,9 @@ static err page_verify(struct req *r)
 }
 
 #define RESET_FIELDS                                                                               \
-    "<label>New password <input name=\"password\" type=\"password\" "                              \
-    "autocomplete=\"new-password\" "                                                               \
-    "minlength=\"8\" required></label>"
+    "<label for=\"password\">New password</label><input id=\"password\" name=\"password\" "        \
+    "type=\"password\" autocomplete=\"new-password\" minlength=\"8\" required "                    \
+    "aria-describedby=\"hint\"><p id=\"hint\" class=\"hint\">At least 8 characters.</p>"
 
 /* GET /auth/reset */
 static err page_reset(struct req *r)

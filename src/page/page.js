@@ -71,17 +71,15 @@ async function call(method, path, body) {
 
 // ---- words to the person
 function say(text, bad, link) {
-  const box = $('notice');
-  box.setAttribute('role', bad ? 'alert' : 'status');
-  box.classList.toggle('bad', Boolean(bad));
-  box.replaceChildren(text);
-  if (link) {
-    const a = make('a', link.text);
-    a.href = link.href;
-    box.append(' ', a);
-  }
+  const box = $('notice-text');
   show('notice', Boolean(text));
-  if (text) box.scrollIntoView({ block: 'nearest' });
+  $('notice').classList.toggle('bad', Boolean(bad));
+  box.setAttribute('role', bad ? 'alert' : 'status');
+  box.replaceChildren(text);
+  if (!link) return;
+  const a = make('a', link.text);
+  a.href = link.href;
+  box.append(' ', a);
 }
 
 function sayError(e) {
@@ -89,6 +87,8 @@ function sayError(e) {
   say(e.message, true, href && { href, text: e.value.portalUrl ? 'Payment details' : 'Pay the open invoice' });
   if (e.code === 'unauthenticated') load();
 }
+
+$('notice-close').addEventListener('click', () => { say(''); $('main').focus(); });
 
 // Runs a button's work: one at a time, mistakes as a sentence.
 async function run(button, work) {
@@ -378,7 +378,6 @@ function setMode(to) {
   $('switch-text').textContent = login ? 'New here?' : 'Have an account?';
   $('switch').textContent = login ? 'Create an account' : 'Sign in';
   $('sign-password').autocomplete = login ? 'current-password' : 'new-password';
-  show('sign-password-hint', !login);
   show('sign-help', login);
   fieldErrors({});
 }
@@ -389,6 +388,7 @@ function fieldErrors(all) {
     $(`sign-${name}-error`).textContent = all[name] || '';
     show(`sign-${name}-error`, Boolean(all[name]));
   }
+  show('sign-password-hint', mode === 'register' && !all.password);
   const first = ['email', 'password'].find((n) => all[n]);
   if (first) $(`sign-${first}`).focus();
   return Boolean(first);
