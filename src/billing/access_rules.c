@@ -109,13 +109,14 @@ static ts paid_through(const struct sub_facts *s)
 static struct bound bound_active(const struct sub_facts *s, const struct grace *g, ts paid)
 {
     struct bound b = {TS_NONE, "status gives access"};
-    if (s->collection_paused) {
-        cap(&b, paid, "collection is paused: until the last paid period ends");
-        cap(&b, s->period_end, "collection is paused: until the period ends");
-        return b;
-    }
-    cap(&b, ts_add(s->period_end, g->renewal_ms), "until the period's end and the renewal grace");
-    cap(&b, ts_add(paid, g->renewal_ms), "until the paid time's end and the renewal grace");
+    if (s->collection_paused)
+        cap(&b, ts_is_none(paid) ? s->period_end : paid,
+            "collection is paused: until the last paid period ends");
+    else if (ts_is_none(paid) || paid.ms == s->period_end.ms)
+        cap(&b, ts_add(s->period_end, g->renewal_ms),
+            "until the period's end and the renewal grace");
+    else /* the news of the subscription or of its invoice may come late: what is paid counts */
+        cap(&b, ts_add(paid, g->renewal_ms), "until the paid time's end and the renewal grace");
     return b;
 }
 
@@ -153,6 +154,18 @@ static bool new_slots(const struct sub_facts *s, ts paid, ts cycle_start, ts now
     return !ts_is_none(s->first_failure) && ts_before(cycle_start, s->first_failure);
 }
 
+/* The subscription's own period; after it, what was paid already although nobody told us of the
+ * renewal. */
+static void period_now(const struct sub_facts *s, ts paid, ts now, ts *start, ts *end)
+{
+    *start = ts_is_none(s->period_start) ? s->created : s->period_start;
+    *end = s->period_end;
+    if (ts_is_none(*end) || ts_is_none(paid) || ts_before(now, *end) || !ts_before(*end, paid))
+        return;
+    *start = *end;
+    *end = paid;
+}
+
 struct access access_decide(const struct sub_facts *s, const struct grace *g, ts now)
 {
     struct access a = {.status = s->status,
@@ -184,8 +197,9 @@ struct access access_decide(const struct sub_facts *s, const struct grace *g, ts
     a.premium = true;
     a.until = b.until;
     a.grace = s->status == SUB_PAST_DUE;
-    cycle_at(ts_is_none(s->period_start) ? s->created : s->period_start, s->period_end, s->anchor,
-             s->anchor_day, now, &a.cycle_start, &a.cycle_end);
+    ts start, end;
+    period_now(s, paid, now, &start, &end);
+    cycle_at(start, end, s->anchor, s->anchor_day, now, &a.cycle_start, &a.cycle_end);
     a.new_slots = new_slots(s, paid, a.cycle_start, now);
     return a;
 }

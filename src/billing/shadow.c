@@ -138,6 +138,26 @@ static void diff(struct arena *mem, struct facts *live, struct facts *rebuilt,
     }
 }
 
+/* What no event was ever about cannot be rebuilt from events: that is no difference. */
+static err drop_unsaid(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct shadow_report *r = arg;
+    size_t kept = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct shadow_difference *d = &r->differences[i];
+        bool said = true;
+        if (d->fetched && !d->rebuilt.p) {
+            struct event_of_object_row row;
+            TRY(q_event_of_object(tx, mem, &(struct event_of_object_in){d->object}, &row, &said));
+        }
+        if (said)
+            r->differences[kept++] = *d;
+    }
+    r->unsaid += (int64_t)(r->n - kept);
+    r->n = kept;
+    return OK;
+}
+
 static err rebuild(struct app *app, struct arena *mem, struct db *scratch, ts now,
                    sync_progress_fn progress, void *arg, struct shadow_report *out)
 {
@@ -150,7 +170,7 @@ static err rebuild(struct app *app, struct arena *mem, struct db *scratch, ts no
     TRY(db_read(app->db, mem, read_facts, &live));
     TRY(db_read(scratch, mem, read_facts, &rebuilt));
     diff(mem, &live, &rebuilt, out);
-    return OK;
+    return db_read(app->db, mem, drop_unsaid, out);
 }
 
 static void remove_files(struct arena *mem, const char *dir)

@@ -10,6 +10,7 @@ struct shadow_difference {
 };
 struct shadow_report {
     int64_t events, failed, objects;
+    int64_t unsaid; /* known from Stripe's answers alone: no stored event is about them */
     struct shadow_difference *differences;
     size_t n;
 };

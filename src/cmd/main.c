@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 static const struct command commands[] = {
-    {"serve", "", "HTTP and jobs, until it is told to stop", cmd_serve},
+    {"serve", "[--no-jobs]", "HTTP and jobs, until it is told to stop", cmd_serve},
     {"work", "", "jobs only: more workers beside a server on PostgreSQL", cmd_work},
     {"migrate", "[up|down N|status|check] [--json]", "the database's schema", cmd_migrate},
     {"email", "check|preview NAME|list|resume PROVIDER|allow ADDRESS [--text] [--dir D] [--json]",

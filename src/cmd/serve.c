@@ -59,13 +59,15 @@ static void banner(const struct app *app)
             app->set.dev ? "   (development: the clock can be moved)" : "");
 }
 
-static int serve(struct app *app)
+static int serve(struct app *app, bool with_jobs)
 {
     struct job_runner *jobs = NULL;
     struct http_server *server = NULL;
     choose_port(&app->set);
     struct http_options o = options(app);
-    err e = run_jobs(app, &jobs);
+    err e = with_jobs ? run_jobs(app, &jobs) : OK;
+    if (!with_jobs)
+        http_client_start(app->set.dev);
     account_keys_start(app);
     if (e == OK)
         e = http_start(&o, &server);
@@ -88,13 +90,15 @@ static int serve(struct app *app)
     return code;
 }
 
+/* mybeing serve [--no-jobs]: without jobs where `mybeing work` does them elsewhere. */
 int cmd_serve(int argc, char **argv)
 {
+    bool with_jobs = !cmd_flag(&argc, argv, "--no-jobs");
     if (cmd_unknown_flags(argc, argv))
         return EXIT_USAGE;
     run_signals();
     APP_AUTO app = {0};
     if (!cmd_open(&app, true))
         return EXIT_WRONG;
-    return serve(&app);
+    return serve(&app, with_jobs);
 }

@@ -74,9 +74,9 @@ class Server:
     def webhook_secret(self):
         return self.env["STRIPE_WEBHOOK_SECRET"].split(",")[0]
 
-    def start(self, command="serve"):
+    def start(self, command="serve", *args):
         for attempt in range(20):
-            self.process = Process([BUILD / "mybeing", command], self.env, self.dir)
+            self.process = Process([BUILD / "mybeing", command, *args], self.env, self.dir)
             if command != "serve":
                 return self
             try:
