@@ -59,6 +59,7 @@ class Query:
         self.name, self.kind, self.path, self.line = name, kind, path, line
         self.ins, self.outs = [], []
         self.bodies = {"": [], "pg": []}  # engine -> [(line, text)]
+        self.json = False  # `-- json`: its rows can be written as they are
 
     def text(self, engine):
         body = self.bodies[engine] or self.bodies[""]
@@ -90,6 +91,7 @@ def parse_file(path, mistakes):
         head = re.match(r"\s*--\s*name:\s*(.*)$", line)
         field = re.match(r"\s*--\s*(in|out):\s*(.*)$", line)
         variant = re.match(r"\s*--\s*\[(\w+)\]\s*$", line)
+        as_json = re.match(r"\s*--\s*json\s*$", line)
         if head:
             m = re.fullmatch(r"([A-Za-z0-9_]+)\s+:(\w+)\s*", head.group(1))
             now, engine = None, ""
@@ -105,6 +107,8 @@ def parse_file(path, mistakes):
         elif field and now:
             fields = parse_fields(field.group(2).strip().rstrip(","), path, number, mistakes)
             (now.ins if field.group(1) == "in" else now.outs).extend(fields)
+        elif as_json and now:
+            now.json = True
         elif variant and now:
             engine = variant.group(1)
             if engine != "pg":
@@ -131,6 +135,8 @@ def check(q, mistakes):
         mistakes.add(q.path, q.line, f"{q.name} is :exec but has out:")
     if q.kind != "exec" and not q.outs:
         mistakes.add(q.path, q.line, f"{q.name} is :{q.kind} but has no out:")
+    if q.json and (q.kind == "exec" or any(t == "blob" for _, t, _ in q.outs)):
+        mistakes.add(q.path, q.line, f"{q.name}: only rows without a blob can be written as JSON")
     known, used = {f[0] for f in q.ins}, set()
     for engine in [""] + (["pg"] if q.bodies["pg"] else []):
         body, start = q.text(engine), q.first_line(engine)
@@ -189,6 +195,29 @@ def prototype(q):
     return f"err q_{q.name}({', '.join(args)})"
 
 
+def json_prototypes(q):
+    """Of `-- json`: the members of one row (within an object that the caller opened), and rows as an array."""
+    return [f"void {q.name}_json(struct jw *w, const struct {q.name}_row *row)",
+            f"void {q.name}_json_array(struct jw *w, const struct {q.name}_row *rows, size_t n)"]
+
+
+def camel(name):
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def json_functions(q):
+    maker = {"text": "jw_kstr", "int": "jw_kint", "bool": "jw_kbool", "ts": "jw_kts"}
+    one, many = json_prototypes(q)
+    out = [one, "{"]
+    for n, t, null in q.outs:
+        call = "jw_kopt" if null and t in ("int", "bool") else maker[t]
+        out.append(f'    {call}(w, "{camel(n)}", row->{n});')
+    out += ["}", "", many, "{", "    jw_arr(w);", "    for (size_t i = 0; i < n; i++) {", "        jw_obj(w);",
+            f"        {q.name}_json(w, &rows[i]);", "        jw_obj_end(w);", "    }", "    jw_arr_end(w);", "}", ""]
+    return "\n".join(out)
+
+
 def struct(name, fields):
     lines = [f"struct {name} {{"]
     lines += [f"    {CTYPE[t, null]} {n};{' /* may be NULL */' if null and t in ('text', 'blob') else ''}"
@@ -198,7 +227,7 @@ def struct(name, fields):
 
 def header(queries):
     out = ["/* Made by tools/sqlgen.py of sql/query: do not edit. How to call: HACKING.md. */", "#pragma once",
-           '#include "db/db.h"', "", "enum db_query {"]
+           '#include "base/json.h"', '#include "db/db.h"', "", "enum db_query {"]
     out += [f"    Q_{q.name.upper()}," for q in queries] + ["    DB_QUERIES", "};", ""]
     for q in queries:
         out.append(f"/* {q.path.parent.name}/{q.path.name}:{q.line} */")
@@ -206,7 +235,10 @@ def header(queries):
             out.append(struct(q.name + "_in", q.ins))
         if q.outs:
             out.append(struct(q.name + "_row", q.outs))
-        out += [prototype(q) + " MUST_USE;", ""]
+        out.append(prototype(q) + " MUST_USE;")
+        if q.json:
+            out += [f"{p};" for p in json_prototypes(q)]
+        out.append("")
     return "\n".join(out) + "\n"
 
 
@@ -290,7 +322,7 @@ def source(queries):
     if not queries:
         out.append("    {0},")
     out += ["};", f"const unsigned db_stmts_n = {len(queries)};", "", HELPERS]
-    return "\n".join(out + [function(q) for q in queries])
+    return "\n".join(out + [function(q) for q in queries] + [json_functions(q) for q in queries if q.json])
 
 
 def read_schema(path, mistakes):

@@ -1,21 +1,5 @@
--- name: audit_put :exec
--- in: id text, at ts, actor text, via text, action text, target text, reason text?, before text?, after text?
-INSERT INTO audit (id, at, actor, via, action, target, reason, before, after)
-VALUES ($id, $at, $actor, $via, $action, $target, $reason, $before, $after);
-
--- name: audit_list :many
--- in: before_at ts, before_id text, n int
--- out: id text, at ts, actor text, via text, action text, target text, reason text?, before text?, after text?
-SELECT id, at, actor, via, action, target, reason, before, after FROM audit
-WHERE (at, id) < ($before_at, $before_id) ORDER BY at DESC, id DESC LIMIT $n;
-
--- name: audit_list_target :many
--- in: target text, n int
--- out: id text, at ts, actor text, via text, action text, target text, reason text?, before text?, after text?
-SELECT id, at, actor, via, action, target, reason, before, after FROM audit
-WHERE target = $target ORDER BY at DESC LIMIT $n;
-
 -- name: admin_subscriptions :many
+-- json
 -- in: after text, n int
 -- out: id text, member text?, customer text?, status text, period_end ts?, cancel_at ts?, cancel_at_period_end bool, price text?
 SELECT id, member, customer, status, period_end, cancel_at, cancel_at_period_end, price FROM subscription

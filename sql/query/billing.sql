@@ -562,6 +562,7 @@ SELECT object, field, ours, theirs, found_at FROM billing_drift ORDER BY object,
 -- ======== the whole state, for comparing two runs: of one member, '' = of nobody ========
 
 -- name: state_subscriptions :many
+-- json
 -- in: member text
 -- out: status text, period_start ts?, period_end ts?, trial_end ts?, cancel_at ts?, cancel_at_period_end bool, ended_at ts?, collection_paused bool, anchor ts?, invoice_known bool, paid_through ts?, barred text?, first_failure ts?, gone_at ts?
 SELECT status, period_start, period_end, trial_end, cancel_at, cancel_at_period_end, ended_at,
@@ -569,6 +570,7 @@ SELECT status, period_start, period_end, trial_end, cancel_at, cancel_at_period_
 FROM subscription WHERE COALESCE(member, '') = $member;
 
 -- name: state_invoices :many
+-- json
 -- in: member text
 -- out: status text, billing_reason text?, amount_due int, amount_paid int, currency text?, period_start ts?, period_end ts?, attempt_count int, first_failed ts?, refunded int, cover int, payments int
 SELECT i.status, i.billing_reason, i.amount_due, i.amount_paid, i.currency, i.period_start, i.period_end,
@@ -577,6 +579,7 @@ SELECT i.status, i.billing_reason, i.amount_due, i.amount_paid, i.currency, i.pe
 FROM fact_invoice i WHERE COALESCE(i.member, '') = $member;
 
 -- name: state_payments :many
+-- json
 -- in: member text
 -- out: status text, amount int, received int, currency text?, failed bool, paid_at ts?, refunds int, disputes int
 SELECT p.status, p.amount, p.received, p.currency, p.failed, p.paid_at,
@@ -585,36 +588,42 @@ SELECT p.status, p.amount, p.received, p.currency, p.failed, p.paid_at,
 FROM fact_payment p WHERE COALESCE(p.member, '') = $member;
 
 -- name: state_refunds :many
+-- json
 -- in: member text
 -- out: status text, amount int, linked bool
 SELECT r.status, r.amount, CASE WHEN r.payment IS NULL THEN 0 ELSE 1 END AS linked
 FROM fact_refund r LEFT JOIN fact_payment p ON p.id = r.payment WHERE COALESCE(p.member, '') = $member;
 
 -- name: state_disputes :many
+-- json
 -- in: member text
 -- out: status text, amount int, linked bool
 SELECT d.status, d.amount, CASE WHEN d.payment IS NULL THEN 0 ELSE 1 END AS linked
 FROM fact_dispute d LEFT JOIN fact_payment p ON p.id = d.payment WHERE COALESCE(p.member, '') = $member;
 
 -- name: state_charges :many
+-- json
 -- in: member text
 -- out: status text, amount int, refunded int
 SELECT c.status, c.amount, c.refunded
 FROM fact_charge c LEFT JOIN fact_payment p ON p.id = c.payment WHERE COALESCE(p.member, '') = $member;
 
 -- name: state_sessions :many
+-- json
 -- in: member text
 -- out: mode text?, status text?, payment_status text?, amount_total int, async_failed bool
 SELECT mode, status, payment_status, amount_total, async_failed
 FROM fact_session WHERE COALESCE(member, '') = $member;
 
 -- name: state_customers :many
+-- json
 -- in: member text
 -- out: deleted bool, methods int
 SELECT c.deleted, (SELECT COUNT(*) FROM fact_payment_method m WHERE m.customer = c.id) AS methods
 FROM fact_customer c WHERE COALESCE(c.member, '') = $member;
 
 -- name: state_flags :many
+-- json
 -- in: ref text
 -- out: kind text
 SELECT kind FROM billing_flag WHERE ref = $ref;

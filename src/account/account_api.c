@@ -259,12 +259,9 @@ static err account_sessions(struct req *r)
     if (page.cursor.p && !id_valid(page.cursor, "ses"))
         return field_error(r, "cursor", "invalid", "is not a cursor of this list");
     TRY(session_list(r->tx, r->mem, &r->member, clock_wall(), page.cursor, page.limit + 1, &s, &n));
-    size_t shown = n > (size_t)page.limit ? (size_t)page.limit : n;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
-    for (size_t i = 0; i < shown; i++) {
+    bool more = page_cut(&page, &n);
+    struct jw *w = page_begin(r);
+    for (size_t i = 0; i < n; i++) {
         jw_obj(w);
         jw_kstr(w, "id", s[i].id);
         jw_kstr(w, "via", s[i].via);
@@ -275,10 +272,7 @@ static err account_sessions(struct req *r)
         jw_kbool(w, "current", sv_eq(s[i].id, r->session));
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    page_write(r, w, shown < n ? s[shown - 1].id : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, more ? s[n - 1].id : SV_NULL);
 }
 
 /* DELETE /api/auth/sessions: all others; ?all=true: this one too. */

@@ -1,29 +1,6 @@
 #include "admin/admin_inner.h"
 #include "queries.h"
 
-static const char *via_name(enum auth_via via)
-{
-    static const char *const names[] = {"none", "cookie", "bearer", "secret_key", "jwt"};
-    return names[via];
-}
-
-err audit_put(struct db_tx *tx, struct arena *mem, const struct req *r, const struct audit_entry *e)
-{
-    return q_audit_put(tx, mem,
-                       &(struct audit_put_in){
-                           .id = id_new(mem, "aud", r->now),
-                           .at = r->now,
-                           .actor = user_id_sv(&r->member),
-                           .via = sv_from(via_name(r->via)),
-                           .action = sv_from(e->action),
-                           .target = e->target,
-                           .reason = e->reason,
-                           .before = e->before,
-                           .after = e->after,
-                       },
-                       NULL);
-}
-
 err admin_done(struct req *r)
 {
     struct jw *w = reply_json(r, 200);
@@ -33,6 +10,7 @@ err admin_done(struct req *r)
     return OK;
 }
 
+/* JSON as it was written, or null. */
 static void write_text(struct jw *w, const char *key, sv json_text)
 {
     jw_key(w, key);
@@ -55,12 +33,8 @@ err admin_audit_list(struct req *r)
     TRY(q_audit_list(r->tx, r->mem,
                      &(struct audit_list_in){.before_at = at, .before_id = id, .n = page.limit + 1},
                      &rows, &n));
-    bool more = n > (size_t)page.limit;
-    n = more ? (size_t)page.limit : n;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    bool more = page_cut(&page, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
         jw_kstr(w, "id", rows[i].id);
@@ -74,8 +48,5 @@ err admin_audit_list(struct req *r)
         write_text(w, "after", rows[i].after);
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    page_write(r, w, more ? page_at_text(r->mem, rows[n - 1].at, rows[n - 1].id) : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, more ? page_at_text(r->mem, rows[n - 1].at, rows[n - 1].id) : SV_NULL);
 }

@@ -1,39 +1,20 @@
 /* Stripe's events as they came, what differs from Stripe, what needs a person's eye; figures. */
 #include "admin/admin_inner.h"
-#include "billing/event.h"
+#include "billing/billing.h"
+#include "billing/sync.h"
 #include "queries.h"
 
-static void write_event(struct jw *w, const struct event_list_row *e)
+static void write_event(struct jw *w, const struct billing_event *e)
 {
     jw_kstr(w, "id", e->id);
     jw_kstr(w, "type", e->type);
     jw_kstr(w, "object", e->object);
-    jw_kts(w, "createdAt", e->created_at);
-    jw_kts(w, "receivedAt", e->received_at);
+    jw_kts(w, "createdAt", e->created);
+    jw_kts(w, "receivedAt", e->received);
     jw_kstr(w, "status", e->status);
     jw_kstr(w, "error", e->error);
     jw_kint(w, "attempts", e->attempts);
     jw_kint(w, "size", e->size);
-}
-
-/* The rows of both lists have the same columns. */
-static struct event_list_row from_failed(const struct event_list_failed_row *f)
-{
-    return (struct event_list_row){f->id,     f->type,  f->object,   f->created_at, f->received_at,
-                                   f->status, f->error, f->attempts, f->size};
-}
-
-static err list_failed(struct req *r, ts at, sv id, int64_t n, struct event_list_row **out,
-                       size_t *got)
-{
-    struct event_list_failed_row *rows;
-    TRY(q_event_list_failed(
-        r->tx, r->mem, &(struct event_list_failed_in){.before_at = at, .before_id = id, .n = n},
-        &rows, got));
-    *out = ARENA_ARRAY(r->mem, struct event_list_row, *got);
-    for (size_t i = 0; i < *got; i++)
-        (*out)[i] = from_failed(&rows[i]);
-    return OK;
 }
 
 /* GET /api/admin/events?status=failed&limit&cursor */
@@ -44,51 +25,33 @@ err admin_event_list(struct req *r)
     struct page page;
     sv id;
     ts at;
-    struct event_list_row *rows;
+    struct billing_event *list;
     size_t n;
     const struct field fields[] = {{"status", FIELD_ENUM, &status, .values = wanted}};
     TRY(page_query_read(r, &page, FIELDS(fields)));
     TRY(page_at(r, &page, &at, &id));
-    if (status == 1)
-        TRY(list_failed(r, at, id, page.limit + 1, &rows, &n));
-    else
-        TRY(q_event_list(
-            r->tx, r->mem,
-            &(struct event_list_in){.before_at = at, .before_id = id, .n = page.limit + 1}, &rows,
-            &n));
-    bool more = n > (size_t)page.limit;
-    n = more ? (size_t)page.limit : n;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    TRY(billing_event_list(r->tx, r->mem, status == 1 ? EVENTS_WITH_FAILURE : EVENTS_ALL, at, id,
+                           page.limit + 1, &list, &n));
+    bool more = page_cut(&page, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
-        write_event(w, &rows[i]);
+        write_event(w, &list[i]);
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    page_write(r, w,
-               more ? page_at_text(r->mem, rows[n - 1].received_at, rows[n - 1].id) : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w,
+                    more ? page_at_text(r->mem, list[n - 1].received, list[n - 1].id) : SV_NULL);
 }
 
 /* GET /api/admin/events/{id} - with its payload */
 err admin_event_get(struct req *r)
 {
-    struct event_get_row e;
-    bool found;
+    struct billing_event e;
     sv text;
-    TRY(q_event_get(r->tx, r->mem, &(struct event_get_in){.id = req_param(r, "id")}, &e, &found));
-    if (!found)
-        return FAIL(ERR_NOT_FOUND, "There is no such event.");
-    TRY(payload_unpack(r->tx, r->mem, e.dict, e.size, e.payload, &text));
-    struct event_list_row row = {e.id,     e.type,  e.object,   e.created_at, e.received_at,
-                                 e.status, e.error, e.attempts, e.size};
+    TRY(billing_event_get(r->tx, r->mem, req_param(r, "id"), &e, &text));
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
-    write_event(w, &row);
+    write_event(w, &e);
     jw_kstr(w, "payload", text);
     jw_obj_end(w);
     return OK;
@@ -98,22 +61,21 @@ err admin_event_get(struct req *r)
 err admin_event_replay(struct req *r)
 {
     sv reason = SV_NULL, why = SV_NULL, id = req_param(r, "id");
-    enum event_result result;
+    const char *result;
     const struct field fields[] = {
-        {"reason", FIELD_STR, &reason, .required = true, .min = 1, .max = 500},
+        AUDIT_REASON(&reason),
     };
     TRY(body_read(r, FIELDS(fields)));
-    TRY(event_again(r->tx, r->mem, r->app, id, r->now, &result, &why));
-    TRY(audit_put(
-        r->tx, r->mem, r,
-        &(struct audit_entry){.action = "event.replay",
-                              .target = id,
-                              .reason = reason,
-                              .before = SV_NULL,
-                              .after = arena_printf(r->mem, "\"%s\"", event_result_name(result))}));
+    TRY(billing_event_replay(r->tx, r->mem, r->app, id, r->now, &result, &why));
+    TRY(audit_put(r->tx, r->mem, r,
+                  &(struct audit_entry){.action = "event.replay",
+                                        .target = id,
+                                        .reason = reason,
+                                        .before = SV_NULL,
+                                        .after = arena_printf(r->mem, "\"%s\"", result)}));
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
-    jw_kstr(w, "status", sv_from(event_result_name(result)));
+    jw_kstr(w, "status", sv_from(result));
     jw_kstr(w, "error", why);
     jw_obj_end(w);
     return OK;
@@ -122,66 +84,53 @@ err admin_event_replay(struct req *r)
 /* GET /api/admin/drift - what `mybeing sync` found to differ from Stripe */
 err admin_drift_list(struct req *r)
 {
-    struct drift_list_row *rows;
+    struct drift *rows;
     size_t n;
-    TRY(q_drift_list(r->tx, r->mem, &rows, &n));
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    TRY(billing_drift_list(r->tx, r->mem, &rows, &n));
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
         jw_kstr(w, "object", rows[i].object);
         jw_kstr(w, "field", rows[i].field);
         jw_kstr(w, "ours", rows[i].ours);
         jw_kstr(w, "theirs", rows[i].theirs);
-        jw_kts(w, "foundAt", rows[i].found_at);
+        jw_kts(w, "foundAt", rows[i].found);
         jw_kstr(w, "repair",
                 arena_printf(r->mem, "mybeing sync repair %.*s", SV_ARG(rows[i].object)));
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, SV_NULL);
 }
 
 /* GET /api/admin/flags - what needs a person's eye */
 err admin_flag_list(struct req *r)
 {
-    struct flag_list_row *rows;
+    struct billing_flag *rows;
     size_t n;
-    TRY(q_flag_list(r->tx, r->mem, &(struct flag_list_in){.n = 500}, &rows, &n));
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    TRY(billing_flag_list(r->tx, r->mem, 500, &rows, &n));
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
         jw_kstr(w, "kind", rows[i].kind);
         jw_kstr(w, "ref", rows[i].ref);
         jw_kstr(w, "detail", rows[i].detail);
-        jw_kts(w, "createdAt", rows[i].created_at);
+        jw_kts(w, "createdAt", rows[i].created);
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, SV_NULL);
 }
 
 /* DELETE /api/admin/flags?kind&ref&reason - seen and dealt with */
 err admin_flag_delete(struct req *r)
 {
     sv kind = SV_NULL, ref = SV_NULL, reason = SV_NULL;
-    int64_t gone;
     const struct field fields[] = {
         {"kind", FIELD_STR, &kind, .required = true, .min = 1, .max = 100},
         {"ref", FIELD_STR, &ref, .required = true, .min = 1, .max = 255},
-        {"reason", FIELD_STR, &reason, .required = true, .min = 1, .max = 500},
+        AUDIT_REASON(&reason),
     };
     TRY(query_read(r, FIELDS(fields)));
-    TRY(q_flag_del(r->tx, r->mem, &(struct flag_del_in){.kind = kind, .ref = ref}, &gone));
-    if (gone == 0)
-        return FAIL(ERR_NOT_FOUND, "There is no such flag.");
+    TRY(billing_flag_del(r->tx, r->mem, kind, ref));
     TRY(audit_put(r->tx, r->mem, r,
                   &(struct audit_entry){.action = "flag.close",
                                         .target = ref,

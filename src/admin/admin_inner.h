@@ -2,14 +2,8 @@
 #pragma once
 #include "admin/admin.h"
 #include "app/app.h"
+#include "app/audit.h"
 
-/* What was done: `before` and `after` are JSON texts or SV_NULL. In the acting transaction. */
-struct audit_entry {
-    const char *action; /* "purchase.refund" */
-    sv target, reason, before, after;
-};
-err audit_put(struct db_tx *tx, struct arena *mem, const struct req *r,
-              const struct audit_entry *e) MUST_USE;
 /* {"ok": true} */
 err admin_done(struct req *r);
 

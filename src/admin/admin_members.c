@@ -37,21 +37,14 @@ err admin_member_list(struct req *r)
         TRY(account_list(r->tx, r->mem, page.cursor.p ? page.cursor : SV(""), page.limit + 1, &list,
                          &n));
     }
-    bool more = n > (size_t)page.limit;
-    n = more ? (size_t)page.limit : n;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    bool more = page_cut(&page, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
         write_account(w, &list[i]);
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    page_write(r, w, more ? user_id_sv(&list[n - 1].id) : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, more ? user_id_sv(&list[n - 1].id) : SV_NULL);
 }
 
 static err write_purchases(struct req *r, struct jw *w, const user_id *member)
@@ -109,16 +102,13 @@ err admin_member_patch(struct req *r)
     struct account a;
     const struct field fields[] = {
         {"admin", FIELD_BOOL, &admin, .required = true},
-        {"reason", FIELD_STR, &reason, .required = true, .min = 1, .max = 500},
+        AUDIT_REASON(&reason),
     };
     TRY(body_read(r, FIELDS(fields)));
     TRY(account_by_any_id(r->tx, r->mem, req_param(r, "id"), &a));
     if (!admin && user_id_eq(&a.id, &r->member))
         return FAIL_FIELD(ERR_CONFLICT, "/admin", "Somebody else has to take this role from you.");
-    TRY(q_account_admin_set(
-        r->tx, r->mem,
-        &(struct account_admin_set_in){.id = user_id_sv(&a.id), .admin = admin, .now = r->now},
-        NULL));
+    TRY(account_admin_set(r->tx, r->mem, &a.id, admin, r->now));
     TRY(audit_put(r->tx, r->mem, r,
                   &(struct audit_entry){.action = "member.admin",
                                         .target = user_id_sv(&a.id),
@@ -140,28 +130,14 @@ err admin_subscription_list(struct req *r)
         &(struct admin_subscriptions_in){.after = page.cursor.p ? page.cursor : SV(""),
                                          .n = page.limit + 1},
         &rows, &n));
-    bool more = n > (size_t)page.limit;
-    n = more ? (size_t)page.limit : n;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    bool more = page_cut(&page, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
-        jw_kstr(w, "id", rows[i].id);
-        jw_kstr(w, "member", rows[i].member);
-        jw_kstr(w, "customer", rows[i].customer);
-        jw_kstr(w, "status", rows[i].status);
-        jw_kts(w, "periodEnd", rows[i].period_end);
-        jw_kts(w, "cancelAt", rows[i].cancel_at);
-        jw_kbool(w, "cancelAtPeriodEnd", rows[i].cancel_at_period_end);
-        jw_kstr(w, "price", rows[i].price);
+        admin_subscriptions_json(w, &rows[i]);
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    page_write(r, w, more ? rows[n - 1].id : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, more ? rows[n - 1].id : SV_NULL);
 }
 
 /* POST /api/admin/subscriptions/{id}/cancel {reason} - at once, at Stripe, by a job */
@@ -171,7 +147,7 @@ err admin_subscription_cancel(struct req *r)
     struct admin_subscription_get_row row;
     bool found;
     const struct field fields[] = {
-        {"reason", FIELD_STR, &reason, .required = true, .min = 1, .max = 500},
+        AUDIT_REASON(&reason),
     };
     TRY(body_read(r, FIELDS(fields)));
     TRY(q_admin_subscription_get(r->tx, r->mem, &(struct admin_subscription_get_in){.id = id}, &row,

@@ -17,18 +17,11 @@ err admin_purchase_list(struct req *r)
     size_t n;
     TRY(page_read(r, &page));
     TRY(purchase_list(r->tx, r->mem, page.cursor, page.limit + 1, &list, &n));
-    bool more = n > (size_t)page.limit;
-    n = more ? (size_t)page.limit : n;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    bool more = page_cut(&page, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++)
         purchase_write(w, r->app, &list[i], NULL, 0);
-    jw_arr_end(w);
-    page_write(r, w, more ? list[n - 1].id : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, more ? list[n - 1].id : SV_NULL);
 }
 
 /* GET /api/admin/purchases/{id} */
@@ -122,7 +115,7 @@ static err refund(struct req *r, bool invoice)
                        .key = req_header(r, "idempotency-key")};
     const struct field fields[] = {
         {"amount", FIELD_INT, &f.amount, .min = 1, .max = INT64_C(100000000)},
-        {"reason", FIELD_STR, &f.reason, .required = true, .min = 1, .max = 500},
+        AUDIT_REASON(&f.reason),
     };
     struct stripe_answer answer;
     TRY(body_read(r, FIELDS(fields)));
@@ -163,10 +156,7 @@ err admin_grant_list(struct req *r)
     TRY(query_read(r, FIELDS(fields)));
     TRY(account_by_any_id(r->tx, r->mem, user, &a));
     TRY(entitlement_grant_list(r->tx, r->mem, &a.id, &list, &n));
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
         jw_kstr(w, "id", list[i].id);
@@ -178,9 +168,7 @@ err admin_grant_list(struct req *r)
         jw_kts(w, "revokedAt", list[i].revoked);
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, SV_NULL);
 }
 
 /* POST /api/admin/grants {userId, item, until?, reason} */
@@ -193,7 +181,7 @@ err admin_grant_post(struct req *r)
         {"userId", FIELD_STR, &user, .required = true, .min = 1, .max = 100},
         {"item", FIELD_STR, &item, .required = true, .min = 1, .max = 200},
         {"until", FIELD_TIME, &until},
-        {"reason", FIELD_STR, &reason, .required = true, .min = 1, .max = 500},
+        AUDIT_REASON(&reason),
     };
     TRY(body_read(r, FIELDS(fields)));
     if (catalog_find(r->app->catalog, item) == NULL)
@@ -221,8 +209,7 @@ err admin_grant_post(struct req *r)
 
 static err read_reason(struct req *r, sv *reason)
 {
-    const struct field fields[] = {
-        {"reason", FIELD_STR, reason, .required = true, .min = 1, .max = 500}};
+    const struct field fields[] = {AUDIT_REASON(reason)};
     return query_read(r, FIELDS(fields));
 }
 
@@ -251,18 +238,11 @@ err admin_discount_list(struct req *r)
     size_t n;
     TRY(page_read(r, &page));
     TRY(discount_list(r->tx, r->mem, page.cursor, page.limit + 1, &list, &n));
-    bool more = n > (size_t)page.limit;
-    n = more ? (size_t)page.limit : n;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    bool more = page_cut(&page, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++)
         discount_write(w, &list[i]);
-    jw_arr_end(w);
-    page_write(r, w, more ? list[n - 1].id : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, more ? list[n - 1].id : SV_NULL);
 }
 
 /* The member that a discount is for is told by mail. */
@@ -312,7 +292,7 @@ err admin_discount_post(struct req *r)
         {"validUntil", FIELD_TIME, &d.until},
         {"maxUses", FIELD_INT, &d.max_uses, .min = 1, .max = 1000000},
         {"maxUsesPerMember", FIELD_INT, &d.max_per_member, .min = 1, .max = 1000000},
-        {"reason", FIELD_STR, &reason, .required = true, .min = 1, .max = 500},
+        AUDIT_REASON(&reason),
     };
     TRY(body_read(r, FIELDS(fields)));
     if (kind >= 0)

@@ -75,6 +75,7 @@ void jw_raw(struct jw *w, sv text);        /* a value that is JSON text already 
 void jw_kstr(struct jw *w, const char *key, sv v);
 void jw_kint(struct jw *w, const char *key, int64_t v);
 void jw_kbool(struct jw *w, const char *key, bool v);
+void jw_kopt(struct jw *w, const char *key, opt_int v); /* null if there is none */
 void jw_knull(struct jw *w, const char *key);
 void jw_kts(struct jw *w, const char *key, ts t);
 void jw_kmoney(struct jw *w, const char *key, money m);

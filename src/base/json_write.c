@@ -179,6 +179,15 @@ void jw_kbool(struct jw *w, const char *key, bool v)
     jw_bool(w, v);
 }
 
+void jw_kopt(struct jw *w, const char *key, opt_int v)
+{
+    jw_key(w, key);
+    if (v.has)
+        jw_int(w, v.v);
+    else
+        jw_null(w);
+}
+
 void jw_knull(struct jw *w, const char *key)
 {
     jw_key(w, key);

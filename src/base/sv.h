@@ -10,6 +10,13 @@ typedef struct sv {
     size_t n;
 } sv;
 
+/* A number that may be absent (SQL NULL). */
+typedef struct opt_int {
+    bool has;
+    int64_t v;
+} opt_int;
+#define SOME_INT(x) ((opt_int){true, (x)})
+
 #define SV(lit) ((sv){(lit), sizeof(lit) - 1})
 #define SV_NULL ((sv){NULL, 0})
 /* printf("%.*s", SV_ARG(s)) */

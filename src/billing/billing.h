@@ -137,7 +137,8 @@ struct billing_flag {
 };
 err billing_flag_list(struct db_tx *tx, struct arena *mem, int64_t limit, struct billing_flag **out,
                       size_t *n) MUST_USE;
-err billing_flag_del(struct db_tx *tx, struct arena *mem, const char *kind, sv ref) MUST_USE;
+/* Seen and dealt with. ERR_NOT_FOUND. */
+err billing_flag_del(struct db_tx *tx, struct arena *mem, sv kind, sv ref) MUST_USE;
 
 /* At start: new accounts take the facts that name them; adds billing's part to `mybeing dev state`
  * and `dev userstate`. */

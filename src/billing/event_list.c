@@ -111,7 +111,9 @@ err billing_flag_list(struct db_tx *tx, struct arena *mem, int64_t limit, struct
     return OK;
 }
 
-err billing_flag_del(struct db_tx *tx, struct arena *mem, const char *kind, sv ref)
+err billing_flag_del(struct db_tx *tx, struct arena *mem, sv kind, sv ref)
 {
-    return q_flag_del(tx, mem, &(struct flag_del_in){sv_from(kind), ref}, NULL);
+    int64_t gone;
+    TRY(q_flag_del(tx, mem, &(struct flag_del_in){kind, ref}, &gone));
+    return gone > 0 ? OK : FAIL(ERR_NOT_FOUND, "There is no such flag.");
 }

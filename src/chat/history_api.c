@@ -171,12 +171,8 @@ err chat_history_get(struct req *r)
     struct chat_conversation *list;
     size_t n;
     TRY(chat_conversation_list(r->tx, r->mem, &owner, at, id, page.limit + 1, &list, &n));
-    bool more = n > (size_t)page.limit;
-    n = more ? (size_t)page.limit : n;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    bool more = page_cut(&page, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
         jw_kstr(w, "id", list[i].id);
@@ -185,10 +181,8 @@ err chat_history_get(struct req *r)
         jw_kts(w, "updatedAt", list[i].updated);
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    page_write(r, w, more ? page_at_text(r->mem, list[n - 1].updated, list[n - 1].id) : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w,
+                    more ? page_at_text(r->mem, list[n - 1].updated, list[n - 1].id) : SV_NULL);
 }
 
 /* DELETE /api/chat/history?conversationId= or ?all=true (kept). */

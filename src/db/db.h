@@ -106,12 +106,6 @@ extern const unsigned db_stmts_n;
 err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_val *in,
            struct db_rows *out) MUST_USE;
 
-/* Nullable integer of a generated struct. */
-typedef struct opt_int {
-    bool has;
-    int64_t v;
-} opt_int;
-#define SOME_INT(x) ((opt_int){true, (x)})
 
 /* Ping for /readyz: a read of one row. */
 err db_ping(struct db *db) MUST_USE;

@@ -377,7 +377,27 @@ sv page_at_text(struct arena *mem, ts at, sv id)
     return arena_printf(mem, "%lld %.*s", (long long)at.ms, SV_ARG(id));
 }
 
-void page_write(struct req *r, struct jw *w, sv bytes)
+bool page_cut(const struct page *p, size_t *n)
 {
-    jw_kstr(w, "nextCursor", bytes.p == NULL ? SV_NULL : crypto_b64url(r->mem, bytes));
+    bool more = *n > (size_t)p->limit;
+    if (more)
+        *n = (size_t)p->limit;
+    return more;
+}
+
+struct jw *page_begin(struct req *r)
+{
+    struct jw *w = reply_json(r, 200);
+    jw_obj(w);
+    jw_key(w, "data");
+    jw_arr(w);
+    return w;
+}
+
+err page_end(struct req *r, struct jw *w, sv cursor)
+{
+    jw_arr_end(w);
+    jw_kstr(w, "nextCursor", cursor.p == NULL ? SV_NULL : crypto_b64url(r->mem, cursor));
+    jw_obj_end(w);
+    return OK;
 }

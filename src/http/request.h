@@ -107,5 +107,12 @@ err page_query_read(struct req *r, struct page *out, const struct field *more, s
  * cursor the largest of both, so that `(at, id) < (…)` begins at the newest. */
 err page_at(struct req *r, const struct page *p, ts *at, sv *id) MUST_USE;
 sv page_at_text(struct arena *mem, ts at, sv id);
-/* "nextCursor" member: bytes = SV_NULL writes null. */
-void page_write(struct req *r, struct jw *w, sv bytes);
+/* How a list is asked for and answered: read limit + 1 rows, cut them, then
+ *
+ *     bool more = page_cut(&page, &n);
+ *     struct jw *w = page_begin(r);                   // 200 {"data":[
+ *     …one value a row…
+ *     return page_end(r, w, more ? last.id : SV_NULL) // ],"nextCursor":…} */
+bool page_cut(const struct page *p, size_t *n); /* were there more than the limit? */
+struct jw *page_begin(struct req *r);
+err page_end(struct req *r, struct jw *w, sv cursor); /* SV_NULL: the last page */

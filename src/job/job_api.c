@@ -1,4 +1,5 @@
 /* /api/admin/jobs: what waits, runs and died; dead ones run again, others end. SPEC §5. */
+#include "app/audit.h"
 #include "http/route.h"
 #include "job/job_view.h"
 
@@ -22,19 +23,11 @@ static err job_admin_list(struct req *r)
     struct job_view *rows;
     size_t n;
     TRY(job_view_list(r->tx, r->mem, &f, &rows, &n));
-    bool more = n > (size_t)page.limit;
-    if (more)
-        n = (size_t)page.limit;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    bool more = page_cut(&page, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++)
         job_view_write(w, &rows[i]);
-    jw_arr_end(w);
-    page_write(r, w, more ? rows[n - 1].id : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, more ? rows[n - 1].id : SV_NULL);
 }
 
 static err job_reply(struct req *r)
@@ -51,28 +44,46 @@ static err job_admin_get(struct req *r)
     return job_reply(r);
 }
 
-/* POST /api/admin/jobs/{id}/redrive - a dead or cancelled job runs again. */
+static err audited(struct req *r, const char *action, sv target, sv reason)
+{
+    return audit_put(r->tx, r->mem, r,
+                     &(struct audit_entry){.action = action,
+                                           .target = target,
+                                           .reason = reason,
+                                           .before = SV_NULL,
+                                           .after = SV_NULL});
+}
+
+/* POST /api/admin/jobs/{id}/redrive?reason= - a dead or cancelled job runs again. */
 static err job_admin_redrive(struct req *r)
 {
+    sv reason = SV_NULL;
+    TRY(audit_reason_read(r, &reason));
     TRY(job_redrive(r->tx, r->mem, req_param(r, "id"), r->now));
+    TRY(audited(r, "job.redrive", req_param(r, "id"), reason));
     return job_reply(r);
 }
 
-/* POST /api/admin/jobs/{id}/cancel */
+/* POST /api/admin/jobs/{id}/cancel?reason= */
 static err job_admin_cancel(struct req *r)
 {
+    sv reason = SV_NULL;
+    TRY(audit_reason_read(r, &reason));
+    TRY(audited(r, "job.cancel", req_param(r, "id"), reason));
     TRY(job_cancel(r->tx, r->mem, req_param(r, "id"), r->now));
     return job_reply(r);
 }
 
-/* POST /api/admin/jobs/redrive {kind} - all dead jobs of a kind. */
+/* POST /api/admin/jobs/redrive {kind, reason?} - all dead jobs of a kind. */
 static err job_admin_redrive_kind(struct req *r)
 {
-    sv kind = SV_NULL;
-    const struct field f[] = {{"kind", FIELD_STR, &kind, .required = true, .min = 1, .max = 60}};
+    sv kind = SV_NULL, reason = SV_NULL;
+    const struct field f[] = {{"kind", FIELD_STR, &kind, .required = true, .min = 1, .max = 60},
+                              {"reason", FIELD_STR, &reason, .min = 1, .max = 500}};
     TRY(body_read(r, FIELDS(f)));
     int64_t count = 0;
     TRY(job_redrive_kind(r->tx, r->mem, kind, r->now, &count));
+    TRY(audited(r, "job.redrive_kind", kind, reason));
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
     jw_kint(w, "redriven", count);
@@ -86,10 +97,7 @@ static err job_admin_counts(struct req *r)
     struct job_count *rows;
     size_t n;
     TRY(job_view_counts(r->tx, r->mem, &rows, &n));
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
         jw_kstr(w, "kind", rows[i].kind);
@@ -97,9 +105,7 @@ static err job_admin_counts(struct req *r)
         jw_kint(w, "count", rows[i].n);
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, SV_NULL);
 }
 
 static const struct route routes[] = {

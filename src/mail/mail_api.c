@@ -1,6 +1,7 @@
 /* Webhooks of the mail providers, one-click unsubscribe, and mail for the admin. email/CONTRACT
  * §7-§9. */
 #include "app/app.h"
+#include "app/audit.h"
 #include "base/log.h"
 #include "http/metrics.h"
 #include "mail/mail_channel.h"
@@ -177,21 +178,13 @@ static err mail_admin_list(struct req *r)
     struct mail_row *rows;
     size_t n;
     TRY(mail_store_list(r->tx, r->mem, &f, &rows, &n));
-    bool more = n > (size_t)p.limit;
-    if (more)
-        n = (size_t)p.limit;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    bool more = page_cut(&p, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         mail_write(w, &rows[i]);
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    page_write(r, w, more ? rows[n - 1].id : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, more ? rows[n - 1].id : SV_NULL);
 }
 
 static err mail_reply(struct req *r)
@@ -224,9 +217,23 @@ static err mail_admin_get(struct req *r)
     return mail_reply(r);
 }
 
+/* `?reason=` may be given. */
+static err audited(struct req *r, const char *action, sv target)
+{
+    sv reason = SV_NULL;
+    TRY(audit_reason_read(r, &reason));
+    return audit_put(r->tx, r->mem, r,
+                     &(struct audit_entry){.action = action,
+                                           .target = target,
+                                           .reason = reason,
+                                           .before = SV_NULL,
+                                           .after = SV_NULL});
+}
+
 /* POST /api/admin/emails/{id}/resend */
 static err mail_admin_resend(struct req *r)
 {
+    TRY(audited(r, "mail.resend", req_param(r, "id")));
     TRY(mail_store_requeue(r->tx, r->mem, req_param(r, "id"), r->now));
     return mail_reply(r);
 }
@@ -239,13 +246,8 @@ static err mail_admin_suppressions(struct req *r)
     struct mail_suppression *rows;
     size_t n;
     TRY(mail_store_suppressions(r->tx, r->mem, p.cursor, p.limit + 1, &rows, &n));
-    bool more = n > (size_t)p.limit;
-    if (more)
-        n = (size_t)p.limit;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    bool more = page_cut(&p, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
         jw_kstr(w, "address", rows[i].address);
@@ -255,16 +257,14 @@ static err mail_admin_suppressions(struct req *r)
         jw_kts(w, "createdAt", rows[i].created);
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    page_write(r, w, more ? rows[n - 1].address : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, more ? rows[n - 1].address : SV_NULL);
 }
 
 /* DELETE /api/admin/email/suppressions/{address} */
 static err mail_admin_unsuppress(struct req *r)
 {
     bool found;
+    TRY(audited(r, "mail.unsuppress", req_param(r, "address")));
     TRY(mail_store_unsuppress(r->tx, req_param(r, "address"), SV_NULL, &found));
     if (!found)
         return FAIL(ERR_NOT_FOUND, "this address is not suppressed");
@@ -291,10 +291,7 @@ static err mail_admin_providers(struct req *r)
     size_t n = mail_channels(r->mem, &r->app->set, channels), np;
     struct mail_pause *pauses;
     TRY(mail_store_pauses(r->tx, r->mem, &pauses, &np));
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         const struct mail_pause *of = NULL;
         for (size_t k = 0; k < np; k++)
@@ -303,15 +300,14 @@ static err mail_admin_providers(struct req *r)
                 of = &pauses[k];
         provider_write(w, &channels[i], of, r->now);
     }
-    jw_arr_end(w);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, SV_NULL);
 }
 
 /* POST /api/admin/email/providers/{name}/resume - ends a pause. */
 static err mail_admin_resume(struct req *r)
 {
     bool found;
+    TRY(audited(r, "mail.resume", req_param(r, "name")));
     TRY(mail_store_resume(r->tx, req_param(r, "name"), &found));
     if (!found)
         return FAIL(ERR_NOT_FOUND, "this provider is not paused");

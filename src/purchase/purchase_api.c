@@ -126,19 +126,11 @@ static err purchases_get(struct req *r)
     TRY(known_caller(r, &c));
     TRY(page_read(r, &page));
     TRY(purchase_list_of(r->tx, r->mem, &c, page.cursor, page.limit + 1, &p, &n));
-    bool more = n > (size_t)page.limit;
-    if (more)
-        n = (size_t)page.limit;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    bool more = page_cut(&page, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++)
         purchase_write(w, r->app, &p[i], NULL, 0);
-    jw_arr_end(w);
-    page_write(r, w, more ? p[n - 1].id : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w, more ? p[n - 1].id : SV_NULL);
 }
 
 /* Another's purchase answers like a missing one. */

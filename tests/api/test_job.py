@@ -38,6 +38,10 @@ def boss(server):
     return server.member("admin@example.com")
 
 
+def audit(boss):
+    return [(a["action"], a["target"], a["reason"]) for a in boss.get("/api/admin/audit").json["data"]]
+
+
 def test_for_admins(server, boss):
     for c, status in ((server.client(), 401), (server.member(), 403)):
         assert c.get("/api/admin/jobs").status == status
@@ -61,10 +65,11 @@ def test_dead_and_redriven(server, boss):
     assert {"kind": "mail_send", "state": "dead", "count": 1} in boss.get("/api/admin/jobs/counts").json["data"]
     wait_until(lambda: "mb_jobs_dead 1" in server.client().get("/metrics").text)
     sql(server, "UPDATE job SET payload = ? WHERE id = ?", '{"id":"none"}', job)
-    assert boss.post(f"/api/admin/jobs/{job}/redrive").json["state"] == "ready"
+    assert boss.post(f"/api/admin/jobs/{job}/redrive?reason=mended").json["state"] == "ready"
     wait_state(server, job, "done")
     assert boss.post(f"/api/admin/jobs/{job}/redrive").status == 409
     assert boss.post(f"/api/admin/jobs/{job}/cancel").status == 409
+    assert audit(boss) == [("job.redrive", job, "mended")]
 
 
 def test_redrive_a_kind(server, boss):

@@ -229,6 +229,7 @@ def test_resend(make_server, provider, admin):
     assert a.status == 200, a
     wait_state(sql, s, mail, "accepted")
     assert boss.post(f"/api/admin/emails/{mail}/resend").status == 409
+    assert [(x["action"], x["target"]) for x in boss.get("/api/admin/audit").json["data"]] == [("mail.resend", mail)]
     assert boss.get(f"/api/admin/emails/{mail}").json["attempts"] == 2
     assert mail in [m["id"] for m in boss.get("/api/admin/emails?state=accepted").json["data"]]
     assert [m["id"] for m in boss.get("/api/admin/emails?to=member@example.test").json["data"]] == [mail]

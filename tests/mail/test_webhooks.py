@@ -102,6 +102,7 @@ def test_bounce_suppresses(hooked, grid, admin):
     assert [(x["address"], x["reason"]) for x in listed] == [("member@example.test", "bounce")]
     assert boss.delete("/api/admin/email/suppressions/member@example.test").status == 204
     assert boss.delete("/api/admin/email/suppressions/member@example.test").status == 404
+    assert [a["action"] for a in boss.get("/api/admin/audit").json["data"]] == ["mail.unsuppress"]
     wait_state(sql, hooked, put_mail(sql, hooked), "accepted")
 
 

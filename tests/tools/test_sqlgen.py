@@ -115,3 +115,17 @@ def test_two_migrations_with_one_number(tmp_path):
     text = "-- up\nx;\n-- down\ny;\n"
     done = run(tmp_path, schema={"0001_a.sql": text, "0001_b.sql": text})
     assert "0001_b.sql:1: number 0001 is taken by 0001_a.sql" in done.stderr
+
+
+def test_rows_as_json(tmp_path):
+    text = ("-- name: thing_list :many\n-- json\n-- out: id text, seen_at ts?, weight int?, is_new bool\n"
+            "SELECT id, seen_at, weight, is_new FROM thing;\n")
+    assert run(tmp_path, {"a.sql": text}).returncode == 0
+    made = read(tmp_path, "queries.c")
+    for call in ('jw_kstr(w, "id", row->id)', 'jw_kts(w, "seenAt", row->seen_at)',
+                 'jw_kopt(w, "weight", row->weight)', 'jw_kbool(w, "isNew", row->is_new)'):
+        assert call in made
+    assert "void thing_list_json_array(struct jw *w, const struct thing_list_row *rows, size_t n);" in read(
+        tmp_path, "queries.h")
+    refused = run(tmp_path, {"a.sql": "-- name: x_get :one\n-- json\n-- out: b blob\nSELECT b FROM x;\n"})
+    assert refused.returncode == 1 and "without a blob" in refused.stderr
