@@ -172,12 +172,8 @@ static err subscription_events(struct req *r)
     TRY(page_read(r, &page));
     TRY(page_at(r, &page, &at, &id));
     TRY(billing_event_list_member(r->tx, r->mem, &r->member, at, id, page.limit + 1, &list, &n));
-    bool more = n > (size_t)page.limit;
-    n = more ? (size_t)page.limit : n;
-    struct jw *w = reply_json(r, 200);
-    jw_obj(w);
-    jw_key(w, "data");
-    jw_arr(w);
+    bool more = page_cut(&page, &n);
+    struct jw *w = page_begin(r);
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
         jw_kstr(w, "id", list[i].id);
@@ -188,10 +184,8 @@ static err subscription_events(struct req *r)
         jw_kts(w, "receivedAt", list[i].received);
         jw_obj_end(w);
     }
-    jw_arr_end(w);
-    page_write(r, w, more ? page_at_text(r->mem, list[n - 1].created, list[n - 1].id) : SV_NULL);
-    jw_obj_end(w);
-    return OK;
+    return page_end(r, w,
+                    more ? page_at_text(r->mem, list[n - 1].created, list[n - 1].id) : SV_NULL);
 }
 
 /* Fills in what Stripe could not: the id inside an encoded target. */
