@@ -1,10 +1,15 @@
-"""Mail providers on loopback that say what a test wants, and hold every request to the published schema."""
+"""Mail providers on loopback that say what a test wants, and hold every request to the published documents: by
+jsonschema, and by Prism (npm) where a test wants to be sure of method, path, headers and security too."""
+import atexit
 import email
 import email.policy
 import json
+import os
 import pathlib
 import socket
 import threading
+import urllib.error
+import urllib.request
 import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,8 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import jsonschema
 from aiosmtpd.controller import Controller
 
-from harness import wait_until
-from harness.process import PATIENCE
+from harness import free_port, wait_until
+from harness.node import NPM
+from harness.process import PATIENCE, Process
 
 DATA = pathlib.Path(__file__).resolve().parents[1] / "data" / "email"
 SPECS = {"sendgrid": ("sendgrid.mail-send.openapi.json", "/v3/mail/send"), "postmark": ("postmark.openapi.json", "/email")}
@@ -23,13 +29,48 @@ def load(name):
     return json.loads((DATA / name).read_text())
 
 
+class Prism:
+    """Prism as the published provider: answers a wrong request with an error and says what is wrong. One a document."""
+
+    running = {}
+
+    @classmethod
+    def of(cls, kind):
+        if kind not in cls.running:
+            cls.running[kind] = cls(DATA / SPECS[kind][0])
+        return cls.running[kind]
+
+    def __init__(self, document):
+        port = free_port()
+        self.base = f"http://127.0.0.1:{port}"
+        prism = NPM / "node_modules/@stoplight/prism-cli/dist/index.js"
+        assert prism.exists(), "npm ci --prefix tests/npm"
+        self.process = Process(["node", prism, "mock", "--errors", "--host", "127.0.0.1", "--port", port, document],
+                               {**os.environ, "NO_COLOR": "1"}, NPM)
+        atexit.register(self.process.kill)
+        self.process.wait_line("Prism is listening")
+
+    def problems(self, method, path, headers, body):
+        """What is wrong with a request, as texts; [] if the provider's document accepts it."""
+        kept = {k: v for k, v in headers.items() if k.lower() not in ("host", "content-length", "connection", "expect")}
+        request = urllib.request.Request(self.base + path, data=body, headers=kept, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                found = answer.headers.get("sl-violations")
+                return ["prism: " + found] if found else []
+        except urllib.error.HTTPError as e:
+            with e:
+                return [f"prism: {e.code} {e.headers.get('sl-violations')} {e.read()[:2000].decode()}"]
+
+
 class Provider:
     """SendGrid's or Postmark's sending endpoint. answers: a list of answers, used up in order, then `rest`.
 
     An answer: (status, headers, body) or "hang up" (the request was read, nothing comes back)."""
 
-    def __init__(self, kind, rest=None, delay=0):
+    def __init__(self, kind, rest=None, delay=0, prism=False):
         self.kind = kind
+        self.prism = Prism.of(kind) if prism else None
         self.got, self.wrong, self.answers = [], [], []
         self.lock = threading.Lock()
         self.delay = delay
@@ -83,6 +124,8 @@ class Provider:
         want = ("Authorization", "Bearer SG.test") if self.kind == "sendgrid" else ("X-Postmark-Server-Token", "pm-test")
         if request.headers.get(want[0]) != want[1]:
             problems.append("credentials")
+        if self.prism:
+            problems += self.prism.problems(request.command, request.path, dict(request.headers.items()), body)
         with self.lock:
             self.wrong += problems
             self.got.append(message)

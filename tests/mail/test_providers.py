@@ -1,12 +1,42 @@
 """SendGrid and Postmark: requests as published, and what each answer leads to. email/CONTRACT §2, §3, §6."""
+import functools
+import json
 import time
 
 import pytest
 from books import sql
-from fakes import job_row, mail_row, put_mail, wait_job, wait_state
+from fakes import SPECS, Prism, job_row, mail_row, put_mail, wait_job, wait_state
 
 MINUTE = 60 * 1000
 KINDS = ["sendgrid", "postmark"]
+
+
+@pytest.fixture
+def provider(provider):
+    """Every request of this file is also held to the provider's document by Prism."""
+    return functools.partial(provider, prism=True)
+
+
+def test_prism_sees(provider):
+    """The oracle itself: what the documents forbid is found."""
+    good = {"sendgrid": {"personalizations": [{"to": [{"email": "a@example.test"}]}], "from": {"email": "b@example.test"},
+                         "subject": "s", "content": [{"type": "text/plain", "value": "x"}]},
+            "postmark": {"From": "b@example.test", "To": "a@example.test", "Subject": "s", "TextBody": "x"}}
+    key = {"sendgrid": {"Authorization": "Bearer SG.test"}, "postmark": {"X-Postmark-Server-Token": "pm-test"}}
+    for kind in KINDS:
+        prism, path = Prism.of(kind), SPECS[kind][1]
+
+        def problems(body, path=path, method="POST", **headers):
+            return prism.problems(method, path, {**key[kind], "Content-Type": "application/json", **headers},
+                                  json.dumps(body).encode())
+
+        assert problems(good[kind]) == []
+        assert problems(good[kind], path="/nowhere") and problems(good[kind], method="PUT")
+        first = next(iter(good[kind]))
+        assert problems({**good[kind], first: 7})
+        if kind == "sendgrid":
+            assert problems({k: v for k, v in good[kind].items() if k != "from"})
+            assert problems({**good[kind], "categories": ["x"] * 11})
 
 
 def now():
