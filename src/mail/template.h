@@ -3,8 +3,10 @@
  * {{name}} value (escaped in the HTML part) · {{{name}}} as it is · {{#list}}…{{/list}} section for
  * a true value, each element of an array, or an object's inside · {{^name}}…{{/name}} for a false,
  * empty or missing one · {{.}} the element ·
- * {{a.b}} dotted · {{! comment}} · {{> part}} another file. A tag of a section, comment or part
- * alone on its line takes the line with it. No lambdas, no changed delimiters.
+ * {{a.b}} dotted · {{! comment}} · {{> part}} another file. A line that holds nothing but tags of
+ * sections, comments and parts goes with them. Renders as the npm package mustache does, except: no
+ * lambdas, no changed delimiters, parts are not indented, and only & < > " ' are escaped (it writes
+ * / ` = as entities as well).
  *
  * A file NAME.mail:   subject: one line
  *                     preheader: one line, what an inbox shows behind the subject

@@ -6,7 +6,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "api"))
 
-from fakes import Provider, Smtp  # noqa: E402
+from fakes import Mailbox, Provider, Smtp  # noqa: E402
 
 
 @pytest.fixture
@@ -34,6 +34,19 @@ def smtp():
     yield make
     for s in made:
         s.close()
+
+
+@pytest.fixture
+def mailbox():
+    made = []
+
+    def make(*arguments):
+        made.append(Mailbox(*arguments))
+        return made[-1]
+
+    yield make
+    for m in made:
+        m.close()
 
 
 @pytest.fixture

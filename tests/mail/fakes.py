@@ -209,6 +209,27 @@ class Smtp:
         self.controller.stop()
 
 
+class Mailbox:
+    """npm's smtp-server on loopback; what its mailparser reads in each message, oldest first."""
+
+    def __init__(self, *arguments):
+        self.process = Process(["node", NPM / "mailbox.js", *arguments], dict(os.environ), NPM)
+        self.port = json.loads(self.process.wait_line(r'^\{"port":\d+\}$').group())["port"]
+        self.tls = "--tls" in arguments
+
+    @property
+    def messages(self):
+        lines = list(self.process.lines)
+        return [json.loads(line) for line in lines if line.startswith('{"envelope"')]
+
+    def env(self):
+        user = "user:secret@" if self.tls else ""
+        return {"EMAIL_PROVIDER": "smtp", "SMTP_URL": f"smtp://{user}127.0.0.1:{self.port}"}
+
+    def close(self):
+        self.process.stop()
+
+
 # ---- the outbox
 
 def new_id(prefix):
