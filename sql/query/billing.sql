@@ -88,6 +88,13 @@ ORDER BY received_at, id LIMIT $n;
 SELECT (SELECT COUNT(*) FROM webhook_event) AS total,
        (SELECT COUNT(*) FROM webhook_event WHERE status = 'failed') AS failed;
 
+-- name: event_newest_second :one
+-- in: object text
+-- out: n int
+-- How many events tell of the newest second of an object; 0: none tells of it at all.
+SELECT COUNT(*) AS n FROM webhook_event WHERE object = $object AND created_at =
+    (SELECT MAX(created_at) FROM webhook_event WHERE object = $object);
+
 -- name: event_of_object :opt
 -- in: object text
 -- out: id text, type text, created_at ts, dict int, size int, payload blob

@@ -138,22 +138,21 @@ static void diff(struct arena *mem, struct facts *live, struct facts *rebuilt,
     }
 }
 
-/* What no event was ever about cannot be rebuilt from events: that is no difference. */
-static err drop_unsaid(struct db_tx *tx, struct arena *mem, void *arg)
+/* What no event was ever about, or what two events of one second said differently, only Stripe's
+ * answer could tell: that is no difference of the events. */
+static err drop_answered(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct shadow_report *r = arg;
     size_t kept = 0;
     for (size_t i = 0; i < r->n; i++) {
         const struct shadow_difference *d = &r->differences[i];
-        bool said = true;
-        if (d->fetched && !d->rebuilt.p) {
-            struct event_of_object_row row;
-            TRY(q_event_of_object(tx, mem, &(struct event_of_object_in){d->object}, &row, &said));
-        }
-        if (said)
+        struct event_newest_second_row row = {.n = 1};
+        if (d->fetched)
+            TRY(q_event_newest_second(tx, mem, &(struct event_newest_second_in){d->object}, &row));
+        if (row.n == 1)
             r->differences[kept++] = *d;
     }
-    r->unsaid += (int64_t)(r->n - kept);
+    r->answered += (int64_t)(r->n - kept);
     r->n = kept;
     return OK;
 }
@@ -170,7 +169,7 @@ static err rebuild(struct app *app, struct arena *mem, struct db *scratch, ts no
     TRY(db_read(app->db, mem, read_facts, &live));
     TRY(db_read(scratch, mem, read_facts, &rebuilt));
     diff(mem, &live, &rebuilt, out);
-    return db_read(app->db, mem, drop_unsaid, out);
+    return db_read(app->db, mem, drop_answered, out);
 }
 
 static void remove_files(struct arena *mem, const char *dir)

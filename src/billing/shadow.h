@@ -10,7 +10,8 @@ struct shadow_difference {
 };
 struct shadow_report {
     int64_t events, failed, objects;
-    int64_t unsaid; /* known from Stripe's answers alone: no stored event is about them */
+    int64_t
+        answered; /* decided by Stripe's answers: no event tells of them, or two of one second do */
     struct shadow_difference *differences;
     size_t n;
 };

@@ -179,7 +179,7 @@ static void shadow_json(const struct shadow_report *r)
     jw_kint(&w, "events", r->events);
     jw_kint(&w, "failed", r->failed);
     jw_kint(&w, "objects", r->objects);
-    jw_kint(&w, "fromAnswersAlone", r->unsaid);
+    jw_kint(&w, "decidedByAnswers", r->answered);
     jw_key(&w, "differences");
     jw_arr(&w);
     for (size_t i = 0; i < r->n; i++) {

@@ -1,5 +1,6 @@
 """Every story of stories/, on the real server with the sandbox as its Stripe. After each: no broken invariant, and the
 facts rebuilt from the stored events are the live ones."""
+import json
 import pathlib
 
 import pytest
@@ -28,4 +29,6 @@ def parts():
 def test_story(town, text):
     Story(town, town.sandbox).run(text)
     town.settle()
-    town.cli("events", "replay", "--shadow")
+    town.cli("check")
+    shadow = json.loads(town.cli("events", "replay", "--shadow", "--json"))
+    assert shadow["differences"] == [] and shadow["failed"] == 0, shadow
