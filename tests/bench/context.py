@@ -1,13 +1,14 @@
 """What every section of the bench gets: sizes, tools, servers with databases of members, progress."""
 import contextlib
+import json
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import history
 from events import Events, token
-from pathlib import Path
 from programs import Nginx, Server
 
 HERE = Path(__file__).resolve().parent
@@ -75,6 +76,19 @@ class Context:
         return self.made[members]
 
     @contextlib.contextmanager
+    def own(self, members):
+        """A running server on a database of that size itself: for sizes that nobody else uses."""
+        made = self.database(members)
+        server = Server(self.binary, made.parent)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+            shutil.rmtree(made.parent)
+            del self.made[members]
+
+    @contextlib.contextmanager
     def copy(self, members=None, **settings):
         """A server, not started, on a copy of that database, which goes away afterwards."""
         made = self.database(members)
@@ -101,14 +115,17 @@ class Context:
             made.stop()
 
     def tokens(self, members=None):
-        """A file with the tokens of members, spread over all of them."""
+        """A file with the tokens of those who pay (their answers cost the most), spread over all of them."""
         members = members or self.members
         path = self.tmp / f"tokens{members}"
         if not path.exists():
-            step = max(members // 5000, 1)
-            path.write_text("".join(token(n) + "\n" for n in range(0, members, step)))
+            path.write_text("".join(token(n) + "\n" for n in history.some_payers(members)))
         return path
 
     def events(self, members=None):
-        """Stripe's events about the members, as new as the database."""
-        return Events(members or self.members, self.now - 86400)
+        """Stripe's events about those who pay, newer than all the database knows."""
+        return Events(history.payers(members or self.members), self.now - 86400 + 3600)
+
+    @staticmethod
+    def json(value):
+        return json.dumps(value).encode()

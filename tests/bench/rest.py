@@ -3,6 +3,7 @@ import resource
 import socket
 import statistics
 
+import history
 from programs import Failed
 from report import aim, fact
 
@@ -21,9 +22,14 @@ def run(ctx):
         server.start()
         rest = server.rss_mb()
         fresh, used = idle(ctx, server, wanted)
+    tables = {k: v / ctx.members * 1000 for k, v in history.sizes(ctx.database()).items()}
+    most = ", ".join(f"{k} {v:.2f}" for k, v in list(tables.items())[:5])
+    paid = sum(history.kind(n)[1] for n in range(ctx.members))
     start, per_1000 = statistics.median(times), size / ctx.members * 1000
-    return [fact("members", ctx.members),
-            aim("bytes per 1,000 members", round(per_1000 / 1e6, 2), at_most=4.0, unit="MB"),
+    return [fact("members", ctx.members), fact("paid months of 1,000 members", round(paid / ctx.members * 1000)),
+            fact("largest tables, with their indexes", most, "MB per 1,000 members"),
+            aim("database per 1,000 members", round(per_1000 / 1e6, 2), at_most=4.0, unit="MB",
+                why=f"of this: {most}"),
             aim("stripped binary", round(binary / 1e6, 2), at_most=2.0, unit="MB"),
             aim("start to first answer", round(start, 1), at_most=20, unit="ms"),
             aim("memory at rest", round(rest, 1), at_most=12, unit="MB"),
