@@ -52,10 +52,10 @@ DELETE FROM ai_quota_slot WHERE period_end < $before;
 DELETE FROM ai_quota_network WHERE day < $before;
 
 -- name: chat_usage_add :exec
--- in: owner text, day ts, model text, input_tokens int, output_tokens int
+-- in: owner text, day ts, model text, turns int, input_tokens int, output_tokens int
 INSERT INTO ai_usage (owner, day, model, turns, input_tokens, output_tokens)
-VALUES ($owner, $day, $model, 1, $input_tokens, $output_tokens)
-ON CONFLICT (owner, day, model) DO UPDATE SET turns = ai_usage.turns + 1,
+VALUES ($owner, $day, $model, $turns, $input_tokens, $output_tokens)
+ON CONFLICT (owner, day, model) DO UPDATE SET turns = ai_usage.turns + excluded.turns,
     input_tokens = ai_usage.input_tokens + excluded.input_tokens,
     output_tokens = ai_usage.output_tokens + excluded.output_tokens;
 

@@ -1,13 +1,15 @@
 -- up
 -- `owner` is a member's or a visitor's id: what every query looks by. `user_id` is there so that a person's
--- conversations go with the person.
+-- conversations go with the person. What people wrote (title, context, body) is sealed; its key id stands beside it.
 CREATE TABLE ai_conversation (
     id text PRIMARY KEY,
     owner text NOT NULL,
     user_id text REFERENCES account (id) ON DELETE CASCADE,
-    title text NOT NULL,
+    title bytea NOT NULL,
+    title_key bigint NOT NULL,
     title_source text NOT NULL,
-    context text,
+    context bytea,
+    context_key bigint,
     active_leaf text,
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL,
@@ -18,9 +20,11 @@ CREATE INDEX ai_conversation_owner ON ai_conversation (owner, updated_at DESC, i
 CREATE INDEX ai_conversation_user ON ai_conversation (user_id);
 CREATE INDEX ai_conversation_expires ON ai_conversation (expires_at) WHERE expires_at IS NOT NULL;
 
--- A tree: the answer to a message is its child, an edited question its sibling. `depth` is 0 at the root.
+-- A tree: the answer to a message is its child, an edited question its sibling. `depth` is 0 at the root. The client
+-- may choose the id of what a person says, so an id is unique within its conversation alone. ticket_…: what a running
+-- answer took of the quota, to be given back should its process die; empty once it has ended.
 CREATE TABLE ai_message (
-    id text PRIMARY KEY,
+    id text NOT NULL,
     conversation_id text NOT NULL REFERENCES ai_conversation (id) ON DELETE CASCADE,
     parent_id text,
     depth bigint NOT NULL,
@@ -32,14 +36,21 @@ CREATE TABLE ai_message (
     model text,
     input_tokens bigint,
     output_tokens bigint,
+    request_id text,
     created_at bigint NOT NULL,
-    lease_until bigint
+    lease_until bigint,
+    ticket_end bigint,
+    ticket_number bigint,
+    ticket_network text,
+    ticket_day bigint,
+    PRIMARY KEY (id, conversation_id)
 );
 CREATE INDEX ai_message_conversation ON ai_message (conversation_id, depth, id);
 CREATE UNIQUE INDEX ai_message_root ON ai_message (conversation_id) WHERE parent_id IS NULL;
 -- One answer at a time in a conversation.
 CREATE UNIQUE INDEX ai_message_running ON ai_message (conversation_id) WHERE status = 'streaming';
 CREATE INDEX ai_message_lease ON ai_message (lease_until) WHERE status = 'streaming';
+CREATE INDEX ai_message_stop ON ai_message (stop) WHERE status = 'streaming';
 
 -- The running day of an owner: its end is stored, so that a new time zone takes effect after it.
 CREATE TABLE ai_quota_period (

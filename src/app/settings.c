@@ -19,8 +19,8 @@ struct spec {
 
 /* What needs more than a copy into its field. */
 struct raw {
-    int env, email_provider, email_fallback, ai_dialect, ai_free_unit, password_cost, log_format,
-        log_level;
+    int env, email_provider, email_fallback, ai_dialect, ai_free_unit, ai_max_field, password_cost,
+        log_format, log_level;
     int64_t port;
     bool console_in_production;
 };
@@ -32,6 +32,7 @@ struct load {
 static const char *const envs[] = {"production", "dev", NULL};
 static const char *const providers[] = {"none", "console", "sendgrid", "postmark", "smtp", NULL};
 static const char *const dialects[] = {"openai", "anthropic", NULL};
+static const char *const max_fields[] = {"max_completion_tokens", "max_tokens", NULL};
 static const char *const units[] = {"conversation", "message", NULL};
 static const char *const costs[] = {"normal", "cheap", NULL};
 static const char *const formats[] = {"auto", "text", "json", NULL};
@@ -83,6 +84,11 @@ static const struct spec specs[] = {
     {"AI_API_KEY", K_TEXT, S(ai_api_key)},
     {"AI_MODEL", K_TEXT, S(ai_model), .max = 200},
     {"AI_MAX_TOKENS", K_INT, S(ai_max_tokens), "1024", 1, 1000000},
+    {"AI_MAX_TOKENS_FIELD", K_ENUM, R(ai_max_field), "max_completion_tokens", .values = max_fields},
+    {"AI_CONNECT_SECONDS", K_INT, S(ai_connect_s), "5", 1, 300},
+    {"AI_FIRST_EVENT_SECONDS", K_INT, S(ai_first_event_s), "30", 1, 3600},
+    {"AI_SILENCE_SECONDS", K_INT, S(ai_silence_s), "60", 1, 3600},
+    {"AI_ANSWER_SECONDS", K_INT, S(ai_answer_s), "300", 1, 3600},
     {"AI_DAILY_TOKENS", K_INT, S(ai_daily_tokens), "0", 0, 1000000000},
     {"AI_FREE_UNIT", K_ENUM, R(ai_free_unit), "conversation", .values = units},
     {"BACKUP_DIR", K_TEXT, S(backup_dir)},
@@ -472,6 +478,7 @@ static void check_rest(struct load *l, struct buf *problems)
     struct settings *s = &l->set;
     s->ai_dialect = (enum ai_dialect)l->raw.ai_dialect;
     s->ai_free_unit_message = l->raw.ai_free_unit == 1;
+    s->ai_max_tokens_old = l->raw.ai_max_field == 1;
     s->log_format = sv_from(formats[l->raw.log_format]);
     s->log_level = sv_from(levels[l->raw.log_level]);
     s->password_cheap = l->raw.password_cost == 1;

@@ -30,6 +30,8 @@ struct settings {
     enum ai_dialect ai_dialect;
     sv ai_base_url, ai_api_key, ai_model;
     int64_t ai_max_tokens;
+    bool ai_max_tokens_old; /* the provider only knows the older name of that field */
+    int64_t ai_connect_s, ai_first_event_s, ai_silence_s, ai_answer_s;
     int64_t ai_daily_tokens; /* ceiling of one member and day; 0 = none */
     bool ai_free_unit_message;
     sv log_format, log_level, catalog_path;

@@ -89,6 +89,72 @@ static void read_allowances(struct catalog_reader *rd, const json *root, struct 
                        arena_printf(rd->mem, "/allowances/%s", kind_names[k]), &c->allowance[k]);
 }
 
+/* "2026-11-01": dates of prices are compared as texts of this form. */
+static bool is_date(sv s)
+{
+    static const char form[] = "dddd-dd-dd";
+    bool ok = s.n == sizeof form - 1;
+    for (size_t i = 0; ok && i < s.n; i++)
+        ok = form[i] == 'd' ? s.p[i] >= '0' && s.p[i] <= '9' : s.p[i] == form[i];
+    return ok;
+}
+
+static void read_price(struct catalog_reader *rd, const json *price, sv pointer)
+{
+    sv from = SV("0000-00-00"), comment;
+    int64_t in, out;
+    const struct catalog_field fields[] = {
+        {"from", CAT_TEXT, &from, false, .min = 1, .max = 10},
+        {"comment", CAT_TEXT, &comment, false, .min = 0, .max = 1000},
+        {"inputPerMillion", CAT_INT, &in, true, .min = 0, .max = PRICE_MAX},
+        {"outputPerMillion", CAT_INT, &out, true, .min = 0, .max = PRICE_MAX},
+    };
+    catalog_read(rd, price, pointer, fields, sizeof fields / sizeof *fields, NULL);
+    if (!is_date(from))
+        catalog_mistake(rd, arena_printf(rd->mem, "%.*s/from", SV_ARG(pointer)),
+                        "must be a date like 2026-11-01");
+}
+
+static void read_model_prices(struct catalog_reader *rd, const json *prices, sv pointer)
+{
+    if (json_kind(prices) != JK_ARR) {
+        read_price(rd, prices, pointer);
+        return;
+    }
+    for (size_t i = 0; i < json_len(prices); i++)
+        read_price(rd, json_at(prices, i), arena_printf(rd->mem, "%.*s/%zu", SV_ARG(pointer), i));
+}
+
+/* The newest price that holds on the day. */
+static const json *price_on(const json *prices, sv day)
+{
+    const json *best = NULL;
+    sv best_from = SV_NULL;
+    bool list = json_kind(prices) == JK_ARR;
+    for (size_t i = 0; i < (list ? json_len(prices) : 1); i++) {
+        const json *p = list ? json_at(prices, i) : prices;
+        sv from = json_get_str(p, "from");
+        if (sv_cmp(from, day) <= 0 && (best == NULL || sv_cmp(from, best_from) >= 0)) {
+            best = p;
+            best_from = from;
+        }
+    }
+    return best;
+}
+
+bool catalog_ai_price(const struct catalog *c, sv model, sv day, int64_t *in, int64_t *out)
+{
+    const json *p = NULL;
+    for (struct json_iter it = json_iter(c->ai_models); json_next(&it);)
+        if (sv_eq(it.key, model))
+            p = price_on(it.value, day);
+    if (p == NULL)
+        return false;
+    *in = json_get_int(p, "inputPerMillion", 0);
+    *out = json_get_int(p, "outputPerMillion", 0);
+    return true;
+}
+
 static void read_ai(struct catalog_reader *rd, const json *root, struct catalog *c)
 {
     const struct catalog_field fields[] = {
@@ -105,9 +171,30 @@ static void read_ai(struct catalog_reader *rd, const json *root, struct catalog 
     else if (json_len(models) > 0)
         c->ai_models = models;
     for (struct json_iter it = json_iter(models); json_next(&it);)
-        if (json_kind(it.value) != JK_OBJ)
-            catalog_mistake(rd, arena_printf(rd->mem, "/ai/models/%.*s", SV_ARG(it.key)),
-                            "must be an object of prices");
+        read_model_prices(rd, it.value, arena_printf(rd->mem, "/ai/models/%.*s", SV_ARG(it.key)));
+}
+
+static void read_safety(struct catalog_reader *rd, const json *root, struct catalog *c)
+{
+    const json *safety = json_get(root, "safety");
+    static const char *const also[] = {"helpLines", NULL};
+    if (safety == NULL)
+        return;
+    catalog_read(rd, safety, SV("/safety"), NULL, 0, also);
+    const json *lines = json_get(safety, "helpLines");
+    for (size_t i = 0; i < json_len(lines); i++) {
+        sv country = SV(""), name, phone = SV(""), url = SV("");
+        const struct catalog_field fields[] = {
+            {"country", CAT_TEXT, &country, false, .min = 0, .max = 2},
+            {"name", CAT_TEXT, &name, true, .min = 1, .max = 100},
+            {"phone", CAT_TEXT, &phone, false, .min = 0, .max = 40},
+            {"url", CAT_TEXT, &url, false, .min = 0, .max = 200},
+        };
+        catalog_read(rd, json_at(lines, i), arena_printf(rd->mem, "/safety/helpLines/%zu", i),
+                     fields, 4, NULL);
+    }
+    if (json_len(lines) > 0)
+        c->help_lines = lines;
 }
 
 static bool read_kind(sv word, enum item_kind *out)
@@ -207,7 +294,7 @@ static void read_currency(struct catalog_reader *rd, const json *root, struct ca
     const struct catalog_field fields[] = {
         {"currency", CAT_TEXT, &code, false, .min = 1, .max = 10},
     };
-    static const char *const also[] = {"plan", "allowances", "ai", "items", NULL};
+    static const char *const also[] = {"plan", "allowances", "ai", "safety", "items", NULL};
     catalog_read(rd, root, SV(""), fields, 1, also);
     if (!currency_parse(code, &c->plan_currency))
         catalog_mistake(rd, SV("/currency"), "must be three letters, as in \"usd\"");
@@ -229,6 +316,7 @@ err catalog_parse(struct arena *mem, sv text, sv name, struct buf *problems,
         read_plan(&rd, root, c);
         read_allowances(&rd, root, c);
         read_ai(&rd, root, c);
+        read_safety(&rd, root, c);
         read_items(&rd, root, c);
     }
     if (rd.mistakes > 0)

@@ -40,7 +40,8 @@ struct catalog {
     int64_t ai_free_per_day; /* 5 */
     const struct item *items;
     size_t nitems;
-    const json *ai_models; /* model -> prices; NULL if none */
+    const json *ai_models;  /* model -> its prices, newest first (see docs/ops.md); NULL if none */
+    const json *help_lines; /* of crises, {country, name, phone, url}; NULL = the built-in ones */
     const uint32_t
         *index; /* catalog_find's hash: item number + 1, 0 = free; nindex is a power of 2 */
     size_t nindex;
@@ -54,6 +55,9 @@ err catalog_load(struct arena *mem, sv path, struct buf *problems,
 /* The same of a text; `name` is what the problems call it. */
 err catalog_parse(struct arena *mem, sv text, sv name, struct buf *problems,
                   const struct catalog **out) MUST_USE;
+/* What a million tokens of a model cost on a day ("2026-11-29"), in minor units; false = no price
+ * is known. */
+bool catalog_ai_price(const struct catalog *c, sv model, sv day, int64_t *in, int64_t *out);
 sv catalog_example(void);                                          /* the built-in example's text */
 const struct item *catalog_find(const struct catalog *c, sv item); /* NULL if unknown */
 const char *item_kind_name(enum item_kind k);                      /* "quiz", "article" */

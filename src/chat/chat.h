@@ -14,9 +14,9 @@ struct chat_owner {
 struct chat_owner chat_owner_of(const struct req *r);
 
 struct chat_conversation {
-    sv id, title, context; /* context: SV_NULL = none */
-    sv active_leaf;        /* SV_NULL = no message yet */
-    bool titled_by_member;
+    sv id, title, context;          /* context: SV_NULL = none */
+    sv active_leaf;                 /* SV_NULL = no message yet */
+    bool titled_by_member, titled;  /* titled: by the member or by the job */
     ts created, updated, notice_at; /* notice_at: when the member last heard that this is an AI */
 };
 struct chat_message {
@@ -26,6 +26,11 @@ struct chat_message {
     opt_int input_tokens, output_tokens;
     ts created;
 };
+/* What people wrote is sealed, bound to where it stands. The only ways in and out. */
+err chat_body_seal(struct arena *mem, sv conversation, sv message, sv plain, int64_t *key_id,
+                   sv *sealed) MUST_USE;
+err chat_body_unseal(struct arena *mem, sv conversation, sv message, sv sealed, int64_t key_id,
+                     sv *plain) MUST_USE;
 
 /* ERR_NOT_FOUND for a missing one and for somebody else's alike. */
 err chat_conversation_get(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,

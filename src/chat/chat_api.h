@@ -23,11 +23,18 @@ err chat_usage_get(struct req *r);
 err chat_title_run(struct job *j);
 
 /* What they need of the store. */
+/* A streaming message whose lease is over is shown as what it is: interrupted. */
+void chat_message_mind_lease(struct chat_message *m, ts lease_until);
 err chat_conversation_list(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
                            ts before_at, sv before_id, int64_t n, struct chat_conversation **out,
                            size_t *count) MUST_USE;
+/* The member's own title: it wins over all others. */
 err chat_conversation_retitle(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
-                              sv id, sv title, bool by_member) MUST_USE;
+                              sv id, sv title) MUST_USE;
+/* A title that is not the member's: the first words, or (job) the AI's. Changes nothing once the
+ * member or the job has given one. */
+err chat_conversation_suggest(struct db_tx *tx, struct arena *mem, sv id, sv title,
+                              bool job) MUST_USE;
 err chat_context_put(struct db_tx *tx, struct arena *mem, sv id, sv context) MUST_USE;
 /* Every message of the owner, oldest conversation first; borrowed until fn returns, which is false
  * to stop. */
@@ -42,6 +49,12 @@ struct chat_usage {
 /* A day and model a row, newest first; how often a message sounded like a crisis meanwhile. */
 err chat_usage_list(struct db_tx *tx, struct arena *mem, ts from, ts until, struct chat_usage **out,
                     size_t *count, int64_t *crises) MUST_USE;
+/* Answers of the owner that are being written, anywhere. */
+struct chat_running {
+    sv conversation, message;
+};
+err chat_running_list(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
+                      struct chat_running **out, size_t *count) MUST_USE;
 /* id = SV_NULL: all of the owner's. */
 err chat_conversation_del(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
                           sv id, int64_t *deleted) MUST_USE;

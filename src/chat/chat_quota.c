@@ -145,6 +145,7 @@ static err take_slot(struct db_tx *tx, struct arena *mem, const struct app *app,
     if (over)
         return ask->crisis ? OK : FAIL(ERR_QUOTA, "The free conversations of today are used up.");
     t->number = number;
+    t->fresh = true;
     q->used++;
     return q_chat_slot_take(tx, mem,
                             &(struct chat_slot_take_in){.owner = ask->owner.id,

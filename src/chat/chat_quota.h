@@ -12,6 +12,7 @@ struct chat_ticket {
     int64_t number; /* 0 = none */
     sv network;     /* SV_NULL = none taken */
     ts network_day;
+    bool fresh; /* a slot of its own, not one that the conversation had already */
 };
 struct chat_quota {
     bool unlimited;

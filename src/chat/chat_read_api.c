@@ -1,5 +1,6 @@
 /* Search and export of one's own messages; what the AI used, for the admin. */
 #include "app/app.h"
+#include "base/calendar.h"
 #include "catalog/catalog.h"
 #include "chat/chat_api.h"
 
@@ -134,17 +135,20 @@ err chat_export(struct req *r)
     return answer(r, &e, export);
 }
 
-/* Cost in minor units by the catalogue's prices (a million tokens), rounded half up; -1 = no price
- * known. */
-static int64_t cost(const struct catalog *c, sv model, int64_t input, int64_t output)
+/* Cost in minor units by the catalogue's prices of that day, rounded half up; -1 = no price known.
+ */
+static int64_t cost(const struct catalog *c, const struct chat_usage *u)
 {
-    for (struct json_iter it = json_iter(c->ai_models); json_next(&it);)
-        if (sv_eq(it.key, model)) {
-            int64_t in = json_get_int(it.value, "inputPerMillion", 0);
-            int64_t out = json_get_int(it.value, "outputPerMillion", 0);
-            return (input * in + output * out + 500000) / 1000000;
-        }
-    return -1;
+    char text[TS_TEXT];
+    int64_t in, out;
+    sv day = ts_text(u->day, text);
+    day.n = strlen("2026-11-29");
+    if (!catalog_ai_price(c, u->model, day, &in, &out))
+        return -1;
+    /* Tokens times price can pass 64 bits: 10^12 tokens at 10^8. */
+    __extension__ typedef __int128 wide;
+    wide sum = (wide)u->input_tokens * in + (wide)u->output_tokens * out + 500000;
+    return (int64_t)(sum / 1000000);
 }
 
 /* GET /api/admin/ai/usage?from&until - tokens and cost a day and model. */
@@ -162,12 +166,12 @@ err chat_usage_get(struct req *r)
     TRY(chat_usage_list(r->tx, r->mem, from, until, &list, &n, &crises));
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
+    jw_kstr(w, "currency", sv_from(r->app->catalog->plan_currency.code));
     jw_kint(w, "crises", crises);
     jw_key(w, "data");
     jw_arr(w);
     for (size_t i = 0; i < n; i++) {
-        int64_t minor =
-            cost(r->app->catalog, list[i].model, list[i].input_tokens, list[i].output_tokens);
+        int64_t minor = cost(r->app->catalog, &list[i]);
         jw_obj(w);
         jw_kts(w, "day", list[i].day);
         jw_kstr(w, "model", list[i].model);

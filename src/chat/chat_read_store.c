@@ -31,7 +31,9 @@ err chat_message_each(struct db_tx *tx, struct arena *mem, const struct chat_own
         TRY(q_chat_message_all(tx, page, &in, &rows, &n));
         for (size_t i = 0; i < n; i++) {
             struct chat_message m = message_of(&rows[i]);
-            TRY(unseal(page, rows[i].body, rows[i].id, rows[i].key_id, &m.content));
+            chat_message_mind_lease(&m, rows[i].lease_until);
+            TRY(chat_body_unseal(page, rows[i].conversation_id, rows[i].id, rows[i].body,
+                                 rows[i].key_id, &m.content));
             if (!fn(arg, rows[i].conversation_id, &m))
                 return OK;
         }

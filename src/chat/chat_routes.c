@@ -2,6 +2,7 @@
 #include "account/account.h"
 #include "chat/chat_api.h"
 #include "chat/chat_quota.h"
+#include "chat/turn_lost.h"
 #include "entitlement/entitlement.h"
 #include "queries.h"
 
@@ -10,7 +11,7 @@ static const struct route routes[] = {
           .body = BODY_JSON, .lenient = true),
     ROUTE(GET, "/api/chat/history", chat_history_get, .auth = AUTH_VISITOR, .tx = TX_READ,
           .lenient = true),
-    ROUTE(DELETE, "/api/chat/history", chat_history_delete, .auth = AUTH_VISITOR, .tx = TX_WRITE,
+    ROUTE(DELETE, "/api/chat/history", chat_history_delete, .auth = AUTH_VISITOR, .tx = TX_NONE,
           .lenient = true),
     ROUTE(GET, "/api/chat/conversations/{id}/messages", chat_messages_get, .auth = AUTH_VISITOR,
           .tx = TX_READ),
@@ -30,14 +31,21 @@ static const struct route routes[] = {
 };
 const struct route_set chat_routes = {routes, sizeof routes / sizeof *routes};
 
+#define RESCUE_MAX 1000 /* lost answers that one run of the job ends */
+
+#define QUOTA_KEPT_DAYS 7
+
 static err prune(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct job *j = arg;
+    ts old = ts_add(j->now, -QUOTA_KEPT_DAYS * TS_DAY);
+    TRY(q_chat_quota_prune(tx, mem, &(struct chat_quota_prune_in){.before = old}, NULL));
+    TRY(q_chat_network_prune(tx, mem, &(struct chat_network_prune_in){.before = old}, NULL));
     return q_chat_conversation_prune(tx, mem, &(struct chat_conversation_prune_in){.now = j->now},
                                      NULL);
 }
 
-/* Conversations of visitors that nobody claimed. ai/CONTRACT §10. */
+/* Conversations of visitors that nobody claimed (ai/CONTRACT §10), and days that are long over. */
 static err run_prune(struct job *j)
 {
     return job_finish(j, prune, j);
@@ -45,8 +53,9 @@ static err run_prune(struct job *j)
 
 static err rescue(struct db_tx *tx, struct arena *mem, void *arg)
 {
+    size_t n;
     (void)arg;
-    return q_chat_turn_rescue(tx, mem, &(struct chat_turn_rescue_in){.before = clock_wall()}, NULL);
+    return turn_rescue(tx, mem, RESCUE_MAX, &n);
 }
 
 /* Answers whose process died. ai/CONTRACT §5: interrupted, and what came is kept. */

@@ -32,11 +32,5 @@ sv chat_title_of(struct arena *mem, sv content)
     sv all = sv_trim((sv){line, n});
     if (all.n == 0)
         return SV("New conversation");
-    size_t cut = bytes_of(all, CHAT_TITLE_CHARS);
-    if (cut == all.n)
-        return all;
-    for (size_t i = cut; i > cut * 2 / 3; i--)
-        if (all.p[i] == ' ')
-            return (sv){all.p, i};
-    return (sv){all.p, cut};
+    return sv_trim((sv){all.p, bytes_of(all, CHAT_TITLE_CHARS)});
 }

@@ -11,6 +11,6 @@
 enum chat_role { CHAT_USER, CHAT_ASSISTANT, CHAT_SYSTEM };
 const char *chat_role_name(enum chat_role r);
 
-/* The title at once: first 60 characters of the first message on one line, cut at a word where one
- * ends in the last third; "New conversation" if nothing is left. */
+/* The title at once: the first 60 characters of the first message, on one line; "New conversation"
+ * if nothing is left. */
 sv chat_title_of(struct arena *mem, sv content);

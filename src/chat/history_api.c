@@ -1,5 +1,6 @@
 /* Saving, listing and deleting conversations: the kept routes, and one path a page at a time. */
 #include "chat/chat_api.h"
+#include "chat/turn.h"
 
 static const char *const roles[] = {"user", "assistant", "system", NULL};
 
@@ -71,7 +72,7 @@ static err open_conversation(struct req *r, const struct import *in, struct chat
     }
     TRY(chat_conversation_get(r->tx, r->mem, &owner, in->conversation, c));
     if (in->title.p != NULL)
-        TRY(chat_conversation_retitle(r->tx, r->mem, &owner, c->id, in->title, true));
+        TRY(chat_conversation_retitle(r->tx, r->mem, &owner, c->id, in->title));
     if (in->context.p != NULL)
         TRY(chat_context_put(r->tx, r->mem, c->id, in->context));
     return OK;
@@ -185,28 +186,44 @@ err chat_history_get(struct req *r)
                     more ? page_at_text(r->mem, list[n - 1].updated, list[n - 1].id) : SV_NULL);
 }
 
-/* DELETE /api/chat/history?conversationId= or ?all=true (kept). */
+struct deletion {
+    struct chat_owner owner;
+    sv one; /* SV_NULL: all */
+    int64_t deleted;
+    struct chat_running *running;
+    size_t nrunning;
+};
+
+static err delete (struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct deletion *d = arg;
+    TRY(chat_running_list(tx, mem, &d->owner, &d->running, &d->nrunning));
+    return chat_conversation_del(tx, mem, &d->owner, d->one, &d->deleted);
+}
+
+/* DELETE /api/chat/history?conversationId= or ?all=true (kept). What is being answered there is
+ * stopped. */
 err chat_history_delete(struct req *r)
 {
-    sv one = SV_NULL;
+    struct deletion d = {.owner = chat_owner_of(r), .one = SV_NULL};
     bool all = false;
     const struct field fields[] = {
-        {"conversationId", FIELD_STR, &one, .min = 1, .max = 100},
+        {"conversationId", FIELD_STR, &d.one, .min = 1, .max = 100},
         {"all", FIELD_BOOL, &all},
     };
     TRY(query_read(r, FIELDS(fields)));
-    if ((one.p != NULL) == all) {
+    if ((d.one.p != NULL) == all)
         return field_error(r, "conversationId", "required",
                            "Name one conversation, or say all=true.");
-    }
-    struct chat_owner owner = chat_owner_of(r);
-    int64_t deleted;
-    TRY(chat_conversation_del(r->tx, r->mem, &owner, one, &deleted));
-    if (deleted == 0 && !all)
+    TRY(db_write(r->db, r->mem, delete, &d));
+    for (size_t i = 0; i < d.nrunning; i++)
+        if (all || sv_eq(d.running[i].conversation, d.one))
+            turn_cancel(d.running[i].message);
+    if (d.deleted == 0 && !all)
         return FAIL(ERR_NOT_FOUND, "There is no such conversation.");
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
-    jw_kint(w, "deleted", deleted);
+    jw_kint(w, "deleted", d.deleted);
     jw_obj_end(w);
     return OK;
 }
@@ -252,7 +269,7 @@ err chat_conversation_patch(struct req *r)
     struct chat_owner owner = chat_owner_of(r);
     struct chat_conversation c;
     TRY(chat_conversation_get(r->tx, r->mem, &owner, req_param(r, "id"), &c));
-    TRY(chat_conversation_retitle(r->tx, r->mem, &owner, c.id, title, true));
+    TRY(chat_conversation_retitle(r->tx, r->mem, &owner, c.id, title));
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
     c.title = title;

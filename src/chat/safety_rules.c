@@ -98,8 +98,11 @@ const char *safety_crisis(sv text)
     return NULL;
 }
 
-/* Operators should check these for the countries they serve: numbers change. */
-static const struct help_line lines[] = {
+/* Operators should check these for the countries they serve, and may replace them in the catalogue
+ * (docs/ops.md): numbers change. */
+static const struct {
+    const char *country, *name, *phone, *url;
+} lines[] = {
     {"US", "988 Suicide & Crisis Lifeline", "988", "https://988lifeline.org"},
     {"CA", "9-8-8 Suicide Crisis Helpline", "988", "https://988.ca"},
     {"GB", "Samaritans", "116 123", "https://www.samaritans.org"},
@@ -113,16 +116,53 @@ static const struct help_line lines[] = {
     {"ES", "Línea 024", "024", "https://www.sanidad.gob.es/linea024"},
     {"", "Find a Helpline", "", "https://findahelpline.com"},
 };
+#define LINES (sizeof lines / sizeof *lines)
 
-const struct help_line *safety_help_line(sv locale)
+/* "de-AT,de;q=0.9" -> "AT", "zh-Hans-CN" -> "CN"; empty if none is said. */
+static sv country_of(sv locale)
 {
-    sv country = locale;
-    sv_cut(&country, '-');
-    const struct help_line *l = lines;
-    while (l->country[0] != '\0' &&
-           !(country.n >= 2 && sv_eq_nocase((sv){country.p, 2}, sv_from(l->country))))
-        l++;
-    return l;
+    size_t start = 0;
+    for (size_t i = 0; i <= locale.n; i++) {
+        char c = i < locale.n ? locale.p[i] : ',';
+        if (c != '-' && c != '_' && c != ',' && c != ';')
+            continue;
+        if (start > 0 && i - start == 2)
+            return (sv){locale.p + start, 2};
+        if (c == ',' || c == ';')
+            break;
+        start = i + 1;
+    }
+    return SV("");
+}
+
+struct help_line safety_help_line(const json *own, sv locale)
+{
+    sv country = country_of(locale);
+    const size_t anywhere = LINES - 1; /* the last one */
+    struct help_line found = {sv_from(lines[anywhere].country), sv_from(lines[anywhere].name),
+                              sv_from(lines[anywhere].phone), sv_from(lines[anywhere].url)};
+    size_t n = own != NULL ? json_len(own) : LINES;
+    for (size_t i = 0; i < n; i++) {
+        const json *o = own != NULL ? json_at(own, i) : NULL;
+        sv at = o != NULL ? json_get_str(o, "country") : sv_from(lines[i].country);
+        bool here = at.n > 0 && sv_eq_nocase(at, country);
+        if (!here && at.n > 0)
+            continue;
+        if (o != NULL)
+            found = (struct help_line){at, json_get_str(o, "name"), json_get_str(o, "phone"),
+                                       json_get_str(o, "url")};
+        else
+            found = (struct help_line){at, sv_from(lines[i].name), sv_from(lines[i].phone),
+                                       sv_from(lines[i].url)};
+        if (here)
+            break;
+    }
+    return found;
+}
+
+bool safety_phq9_item9(int64_t answer)
+{
+    return answer > 0;
 }
 
 bool safety_notice_due(ts last, ts now)

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- the turns of this process, under one lock */
@@ -14,6 +15,7 @@ static _Atomic int64_t paused_until_us;
 #define PAUSE_US       (5 * 60 * INT64_C(1000000))
 #define TRIES          3
 #define RETRY_FIRST_US INT64_C(500000)
+#define WAIT_MAX_US    INT64_C(60000000)
 
 bool turn_paused(void)
 {
@@ -64,6 +66,8 @@ static void free_turn(struct turn *t)
 void turn_finish(struct turn *t)
 {
     BUF_AUTO out = {0};
+    if (turn_gives_back(t->stop, t->ai.text.n) && t->ticket.fresh && t->view.remaining >= 0)
+        t->view.remaining++;
     turn_write_text(&out, &t->view, buf_sv(&t->ai.text), t->sent);
     turn_write_ending(&out, &t->view, t->ai.text.n, t->stop, 0);
     broadcast(t, buf_sv(&out));
@@ -85,41 +89,91 @@ static struct turn *find(sv message)
 
 /* ---- what the transfer says (on the client's thread) */
 
+#define REFUSAL_BYTES 65536 /* nobody reads what a refusal says beyond that */
+
+/* What the provider calls the request: printable ASCII, since it goes to logs and the database. */
+static void keep_request_id(struct turn *t, const struct http_header *headers, size_t n)
+{
+    t->request_id[0] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        sv v = headers[i].value;
+        if ((strcmp(headers[i].name, "request-id") != 0 &&
+             strcmp(headers[i].name, "x-request-id") != 0) ||
+            v.n >= sizeof t->request_id)
+            continue;
+        size_t k = 0;
+        while (k < v.n && v.p[k] > ' ' && v.p[k] < 0x7f)
+            k++;
+        if (k < v.n)
+            continue;
+        memcpy(t->request_id, v.p, v.n);
+        t->request_id[v.n] = '\0';
+        return;
+    }
+}
+
 static void on_status(void *arg, int status, const struct http_header *headers, size_t n)
 {
     struct turn *t = arg;
     pthread_mutex_lock(&turns.lock);
     t->status = status;
+    keep_request_id(t, headers, n);
     t->retryable = ai_retryable(status, headers, n, &t->after_ms);
     pthread_mutex_unlock(&turns.lock);
 }
 
-static bool on_data(void *arg, sv bytes)
+static enum http_more take(struct turn *t, sv bytes)
 {
-    struct turn *t = arg;
-    pthread_mutex_lock(&turns.lock);
-    bool go_on = !t->cancelled;
-    if (go_on && answered(t)) {
-        ai_stream_feed(&t->ai, bytes);
+    if (t->cancelled)
+        return HTTP_STOP;
+    if (!answered(t)) {
+        t->refused_bytes += bytes.n;
+        return t->refused_bytes > REFUSAL_BYTES ? HTTP_STOP : HTTP_QUIET;
+    }
+    unsigned before = t->ai.events;
+    ai_stream_feed(&t->ai, bytes);
+    if (t->ai.text.n > t->sent) {
         BUF_AUTO out = {0};
         turn_write_text(&out, &t->view, buf_sv(&t->ai.text), t->sent);
         t->sent = t->ai.text.n;
-        if (out.n > 0)
-            broadcast(t, buf_sv(&out));
-        go_on = !t->ai.failed && !t->ai.ended;
+        broadcast(t, buf_sv(&out));
     }
-    pthread_mutex_unlock(&turns.lock);
-    return go_on;
+    if (t->ai.failed || t->ai.ended)
+        return HTTP_STOP;
+    return t->ai.events != before ? HTTP_ALIVE : HTTP_QUIET;
 }
 
-/* Is another try allowed and useful? Only before the first text. ai/CONTRACT §5. */
-static bool may_retry(const struct turn *t)
+static enum http_more on_data(void *arg, sv bytes)
+{
+    pthread_mutex_lock(&turns.lock);
+    enum http_more more = take(arg, bytes);
+    pthread_mutex_unlock(&turns.lock);
+    return more;
+}
+
+/* Is another try allowed and useful? Only before the first text, and not when the provider asks for
+ * more patience than a person has. ai/CONTRACT §5. */
+static bool may_retry(const struct turn *t, int64_t wait_us)
 {
     if (t->cancelled || turns.stopping || t->ai.text.n > 0 || t->tries >= TRIES)
+        return false;
+    if (wait_us > WAIT_MAX_US || clock_mono_us() + wait_us >= t->until_us)
         return false;
     if (!answered(t))
         return t->status == 0 || t->retryable;
     return t->ai.overloaded;
+}
+
+static void tell_failure(const struct turn *t, const char *failure)
+{
+    char status[16];
+    if (t->stop != AI_ERROR && t->stop != AI_INTERRUPTED)
+        return;
+    snprintf(status, sizeof status, "%d", t->status);
+    metric_add("mb_ai_failed_total", 1);
+    log_event(LOG_WARN, "ai.failed", "message", arena_cstr(t->mem, t->view.message), "stop",
+              ai_stop_name(t->stop), "status", status, "provider_request", t->request_id, "why",
+              failure != NULL ? failure : "", NULL);
 }
 
 static enum ai_stop stop_of(const struct turn *t)
@@ -133,7 +187,7 @@ static enum ai_stop stop_of(const struct turn *t)
 
 static void on_end(void *arg, const char *failure, bool timed_out)
 {
-    (void)failure, (void)timed_out;
+    (void)timed_out;
     struct turn *t = arg;
     pthread_mutex_lock(&turns.lock);
     t->flow = NULL;
@@ -142,24 +196,17 @@ static void on_end(void *arg, const char *failure, bool timed_out)
         metric_add("mb_ai_key_refused_total", 1);
         log_event(LOG_ERROR, "ai.key_refused", "pause", "5 min", NULL);
     }
-    if (may_retry(t)) {
-        int64_t wait = t->after_ms >= 0 ? t->after_ms * 1000 : RETRY_FIRST_US << (t->tries - 1);
-        t->retry_at_us = clock_mono_us() + (wait < 60000000 ? wait : 60000000);
+    int64_t wait = t->after_ms >= 0 ? t->after_ms * 1000 : RETRY_FIRST_US << (t->tries - 1);
+    if (may_retry(t, wait)) {
+        t->retry_at_us = clock_mono_us() + wait;
     } else {
         t->stop = stop_of(t);
         t->over = true;
+        tell_failure(t, failure);
     }
     pthread_cond_signal(&turns.wake);
     pthread_mutex_unlock(&turns.lock);
 }
-
-static const struct http_feed feed = {
-    .status = on_status,
-    .data = on_data,
-    .end = on_end,
-    .first_event_ms = 30000,
-    .silence_ms = 60000,
-};
 
 void turn_try(struct turn *t)
 {
@@ -170,6 +217,15 @@ void turn_try(struct turn *t)
     t->after_ms = -1;
     ai_stream_free(&t->ai);
     t->ai = (struct ai_stream){.dialect = t->dialect};
+    t->refused_bytes = 0;
+    const struct settings *set = &turns.app->set;
+    int64_t left_us = t->until_us - clock_mono_us();
+    t->call.timeout_ms = left_us > 1000 ? (int)(left_us / 1000) : 1;
+    struct http_feed feed = {.status = on_status,
+                             .data = on_data,
+                             .end = on_end,
+                             .first_event_ms = (int)(set->ai_first_event_s * 1000),
+                             .silence_ms = (int)(set->ai_silence_s * 1000)};
     if (http_feed_start(&t->call, &feed, t, &t->flow) != OK) {
         t->stop = AI_ERROR;
         t->over = true;
@@ -200,6 +256,8 @@ err turn_begin(const struct turn_start *start, struct stream *s)
     t->view.message = arena_sv(t->mem, start->view.message);
     t->view.conversation = arena_sv(t->mem, start->view.conversation);
     t->view.parent = arena_sv(t->mem, start->view.parent);
+    t->view.notice = arena_sv(t->mem, start->view.notice);
+    t->view.crisis = arena_sv(t->mem, start->view.crisis);
     t->owner = arena_sv(t->mem, start->owner);
     t->member = start->member;
     t->model = arena_sv(t->mem, start->model);
@@ -208,6 +266,8 @@ err turn_begin(const struct turn_start *start, struct stream *s)
     t->dialect = start->dialect;
     t->wants_title = start->wants_title;
     copy_call(t, start->call);
+    t->saved_at_us = t->beat_at_us = clock_mono_us();
+    t->until_us = clock_mono_us() + start->app->set.ai_answer_s * 1000000;
     pthread_mutex_lock(&turns.lock);
     if (turns.stopping) { /* nobody would save it: its lease tells that it was interrupted */
         pthread_mutex_unlock(&turns.lock);
@@ -219,7 +279,9 @@ err turn_begin(const struct turn_start *start, struct stream *s)
     t->next = turns.list;
     turns.list = t;
     subscribe(t, s);
-    stream_send(s, start->opening);
+    BUF_AUTO opening = {0};
+    turn_write_opening(&opening, &t->view, 0);
+    stream_send(s, buf_sv(&opening));
     turn_try(t);
     pthread_cond_signal(&turns.wake);
     pthread_mutex_unlock(&turns.lock);

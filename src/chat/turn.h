@@ -20,7 +20,6 @@ struct turn_start {
     enum ai_dialect_kind dialect;
     sv model;
     const struct http_call *call; /* copied */
-    sv opening;       /* events to send at once: from turn_write_opening and data events */
     bool wants_title; /* first answer of a conversation without a title of the member's own */
 };
 /* Begins; `s` gets everything (a reference of its own is taken). */

@@ -1,18 +1,38 @@
 #include "chat/turn_admit.h"
 #include "account/account.h"
-#include "base/crypto.h"
+#include "catalog/catalog.h"
 #include "chat/safety_rules.h"
 #include "chat/turn.h"
+#include "chat/turn_lost.h"
 #include "queries.h"
 
 #define PROMPT_MESSAGES 60
 #define PROMPT_BYTES    60000
+
+/* "new" again with the id of the member's own first message: the conversation that it began. */
+static err find_first(struct db_tx *tx, struct arena *mem, const struct ask *a,
+                      const struct chat_owner *owner, sv *conversation)
+{
+    struct chat_message_first_row row;
+    bool found;
+    sv id = a->said.id;
+    if (id.p == NULL)
+        return OK;
+    TRY(db_lock1(tx, arena_printf(mem, "chat-first:%.*s:%.*s", SV_ARG(owner->id), SV_ARG(id))));
+    TRY(q_chat_message_first(tx, mem, &(struct chat_message_first_in){.id = id, .owner = owner->id},
+                             &row, &found));
+    if (found)
+        *conversation = row.conversation_id;
+    return OK;
+}
 
 static err open_conversation(struct db_tx *tx, struct arena *mem, struct ask *a)
 {
     struct req *r = a->r;
     struct chat_owner owner = chat_owner_of(r);
     sv id = req_param(r, "id");
+    if (sv_is(id, "new"))
+        TRY(find_first(tx, mem, a, &owner, &id));
     if (!sv_is(id, "new"))
         return chat_conversation_get(tx, mem, &owner, id, &a->out.conversation);
     return chat_conversation_new(tx, mem, &owner, chat_title_of(mem, a->said.content), false,
@@ -33,31 +53,27 @@ static err find_repeat(struct db_tx *tx, struct arena *mem, struct ask *a)
         &row, &found));
     if (!found)
         return OK;
-    TRY(unseal(mem, row.body, row.id, row.key_id, &content));
+    TRY(chat_body_unseal(mem, conversation, row.id, row.body, row.key_id, &content));
     TRY(q_chat_turn_answer(
         tx, mem,
         &(struct chat_turn_answer_in){.parent_id = row.id, .conversation_id = conversation},
         &answer, &found));
     if (!sv_eq(content, a->said.content) || !sv_is(row.role, "user") || !found)
         return FAIL_FIELD(ERR_CONFLICT, "/id", "There is another message with this id.");
-    a->out.replay = true;
     a->out.user_message = row.id;
+    a->out.again = a->said.again;
+    a->out.replay = !a->said.again;
     a->out.answer = answer.id;
     return OK;
 }
 
 static err refuse_second(struct db_tx *tx, struct arena *mem, struct ask *a)
 {
-    struct chat_turn_running_row row;
-    bool found;
-    ts now = clock_wall();
-    TRY(q_chat_turn_rescue(tx, mem, &(struct chat_turn_rescue_in){.before = now}, NULL));
-    TRY(q_chat_turn_running(
-        tx, mem, &(struct chat_turn_running_in){.conversation_id = a->out.conversation.id}, &row,
-        &found));
-    if (!found)
+    sv running;
+    TRY(turn_running(tx, mem, a->out.conversation.id, &running));
+    if (running.p == NULL)
         return OK;
-    reply_problem_str(a->r, "messageId", row.id);
+    reply_problem_str(a->r, "messageId", running);
     return FAIL(ERR_TURN_RUNNING, "The assistant is still answering.");
 }
 
@@ -75,6 +91,8 @@ static err load_history(struct db_tx *tx, struct arena *mem, struct ask *a)
     }
     for (size_t i = used; i-- > 0;) {
         bool assistant = sv_is(list[i].role, "assistant");
+        if (assistant && a->out.nhistory == 0)
+            continue; /* a provider wants the person to begin */
         if (list[i].content.n > 0 && (assistant || sv_is(list[i].role, "user")))
             said[a->out.nhistory++] = (struct ai_said){assistant, list[i].content};
     }
@@ -95,6 +113,8 @@ static err under_ceiling(struct db_tx *tx, struct arena *mem, struct ask *a)
                         &row));
     if (row.tokens < ceiling)
         return OK;
+    a->out.ceiling = true;
+    a->out.quota.limit = ceiling;
     a->out.quota.reset_at = (ts){now.ms - now.ms % TS_DAY + TS_DAY};
     return FAIL(ERR_QUOTA, "The AI's ceiling for one member and day is reached.");
 }
@@ -109,7 +129,8 @@ static err append_both(struct db_tx *tx, struct arena *mem, struct ask *a)
                                 .content = a->said.content,
                                 .status = SV("complete"),
                                 .stop = SV_NULL};
-    TRY(chat_message_append(tx, mem, c, &user, TS_NONE, a->r->now, &a->out.user_message));
+    if (!a->out.again)
+        TRY(chat_message_append(tx, mem, c, &user, TS_NONE, a->r->now, &a->out.user_message));
     struct chat_message answer = {.id = SV_NULL,
                                   .parent = a->out.user_message,
                                   .role = SV("assistant"),
@@ -117,8 +138,9 @@ static err append_both(struct db_tx *tx, struct arena *mem, struct ask *a)
                                   .status = SV("streaming"),
                                   .stop = SV_NULL,
                                   .model = a->r->app->set.ai_model};
-    return chat_message_append(tx, mem, c, &answer, ts_add(clock_wall(), TURN_LEASE_MS), a->r->now,
-                               &a->out.answer);
+    TRY(chat_message_append(tx, mem, c, &answer, ts_add(clock_wall(), TURN_LEASE_MS), a->r->now,
+                            &a->out.answer));
+    return turn_ticket_keep(tx, mem, c->id, a->out.answer, &a->out.ticket);
 }
 
 static err mind_safety(struct db_tx *tx, struct arena *mem, struct ask *a, const char *language)
@@ -138,16 +160,32 @@ static err mind_safety(struct db_tx *tx, struct arena *mem, struct ask *a, const
                              NULL);
 }
 
-static err load_locale(struct db_tx *tx, struct arena *mem, struct ask *a)
+static err load_locale(struct db_tx *tx, struct arena *mem, const struct req *r, sv *locale)
 {
     struct account account;
-    a->out.locale = req_header(a->r, "accept-language");
-    if (!a->out.member)
+    *locale = req_header(r, "accept-language");
+    if (user_id_none(&r->member))
         return OK;
-    TRY(account_get(tx, mem, &a->r->member, &account));
+    TRY(account_get(tx, mem, &r->member, &account));
     if (account.locale.n > 0)
-        a->out.locale = account.locale;
+        *locale = account.locale;
     return OK;
+}
+
+sv turn_crisis_json(const struct req *r, struct arena *mem, bool crisis, sv locale)
+{
+    if (!crisis)
+        return SV_NULL;
+    struct help_line line = safety_help_line(r->app->catalog->help_lines, locale);
+    BUF_AUTO data = {0};
+    struct jw w = {.out = &data};
+    jw_obj(&w);
+    jw_kstr(&w, "country", line.country);
+    jw_kstr(&w, "name", line.name);
+    jw_kstr(&w, "phone", line.phone);
+    jw_kstr(&w, "url", line.url);
+    jw_obj_end(&w);
+    return arena_sv(mem, buf_sv(&data));
 }
 
 err turn_admit(struct db_tx *tx, struct arena *mem, void *arg)
@@ -155,6 +193,8 @@ err turn_admit(struct db_tx *tx, struct arena *mem, void *arg)
     struct ask *a = arg;
     struct req *r = a->r;
     const char *language = safety_crisis(a->said.content);
+    if (language == NULL && safety_phq9_item9(a->said.phq9_item9))
+        language = "phq9";
     a->out = (struct admitted){.member = !user_id_none(&r->member), .crisis = language != NULL};
     TRY(open_conversation(tx, mem, a));
     TRY(db_lock1(tx, arena_printf(mem, "chat:%.*s", SV_ARG(a->out.conversation.id))));
@@ -174,7 +214,7 @@ err turn_admit(struct db_tx *tx, struct arena *mem, void *arg)
     TRY(chat_quota_take(tx, mem, r->app, &quota, &a->out.quota, &a->out.ticket));
     TRY(append_both(tx, mem, a));
     TRY(mind_safety(tx, mem, a, language));
-    TRY(load_locale(tx, mem, a));
+    TRY(load_locale(tx, mem, r, &a->out.locale));
     return load_history(tx, mem, a);
 }
 
@@ -184,17 +224,50 @@ err turn_find(struct db_tx *tx, struct arena *mem, void *arg)
     struct chat_owner owner = chat_owner_of(m->r);
     struct chat_message_get_row row;
     bool found;
-    TRY(chat_conversation_get(tx, mem, &owner, req_param(m->r, "id"), &m->conversation));
-    TRY(q_chat_message_get(tx, mem,
-                           &(struct chat_message_get_in){.id = req_param(m->r, "messageId"),
-                                                         .conversation_id = m->conversation.id},
-                           &row, &found));
+    TRY(chat_conversation_get(tx, mem, &owner, m->conversation_id, &m->conversation));
+    TRY(q_chat_message_get(
+        tx, mem,
+        &(struct chat_message_get_in){.id = m->message_id, .conversation_id = m->conversation.id},
+        &row, &found));
     if (!found || !sv_is(row.role, "assistant"))
         return FAIL(ERR_NOT_FOUND, "There is no such answer.");
     m->answer = row.id;
     m->parent = row.parent_id;
     m->streaming = sv_is(row.status, "streaming");
+    m->crisis = SV_NULL;
+    m->notice = SV_NULL;
+    if (m->conversation.notice_at.ms == row.created_at.ms)
+        m->notice = sv_from(safety_notice_text);
     return OK;
+}
+
+/* What the person said raised the help line: it is shown again. */
+static err find_crisis(struct db_tx *tx, struct arena *mem, struct one_message *m)
+{
+    struct chat_message_get_row said;
+    sv content, locale;
+    bool found;
+    if (m->parent.p == NULL)
+        return OK;
+    TRY(q_chat_message_get(
+        tx, mem,
+        &(struct chat_message_get_in){.id = m->parent, .conversation_id = m->conversation.id},
+        &said, &found));
+    if (!found)
+        return OK;
+    TRY(chat_body_unseal(mem, m->conversation.id, said.id, said.body, said.key_id, &content));
+    TRY(load_locale(tx, mem, m->r, &locale));
+    m->crisis = turn_crisis_json(m->r, mem, safety_crisis(content) != NULL, locale);
+    return OK;
+}
+
+err turn_look(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct one_message *m = arg;
+    struct chat_owner owner = chat_owner_of(m->r);
+    TRY(turn_find(tx, mem, m));
+    TRY(find_crisis(tx, mem, m));
+    return chat_quota_get(tx, mem, m->r->app, &owner, m->r->now, &m->quota);
 }
 
 err turn_ask_stop(struct db_tx *tx, struct arena *mem, void *arg)

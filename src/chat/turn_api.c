@@ -5,8 +5,6 @@
 #include "chat/turn.h"
 #include "chat/turn_admit.h"
 
-#include <stdio.h>
-
 /* ---- reading what the member says: {content, id?, parentId?}, or the AI SDK's {messages:[…]} */
 
 static sv text_of_parts(struct arena *mem, const json *parts)
@@ -28,16 +26,16 @@ static err read_sdk(struct req *r, const json *list, struct said *out)
         return field_error(r, "/messages", "invalid",
                            "The last message must be the user's, with 1 to %d characters of text.",
                            CHAT_CONTENT_MAX);
-    sv id = json_get_str(last, "id");
-    *out = (struct said){
-        .id = id.n > 0 && id.n <= 100 ? id : SV_NULL, .parent = SV_NULL, .content = content};
-    return OK;
+    const struct field fields[] = {{"id", FIELD_STR, &out->id, .min = 1, .max = 100}};
+    out->content = content;
+    out->again = sv_is(json_get_str(r->json, "trigger"), "regenerate-message");
+    return object_read(r, last, "/messages/-", FIELDS(fields));
 }
 
 static err read_said(struct req *r, struct said *out)
 {
     const json *list = NULL;
-    *out = (struct said){SV_NULL, SV_NULL, SV_NULL};
+    *out = (struct said){.id = SV_NULL, .parent = SV_NULL, .content = SV_NULL};
     if (json_kind(json_get(r->json, "messages")) == JK_ARR) {
         const struct field fields[] = {
             {"messages", FIELD_ARR, &list, .required = true, .min = 1, .max = 1000},
@@ -49,6 +47,7 @@ static err read_said(struct req *r, struct said *out)
         {"content", FIELD_TEXT, &out->content, .required = true, .min = 1, .max = CHAT_CONTENT_MAX},
         {"id", FIELD_STR, &out->id, .min = 1, .max = 100},
         {"parentId", FIELD_STR, &out->parent, .min = 1, .max = 100},
+        {"phq9Item9", FIELD_INT, &out->phq9_item9, .min = 0, .max = 3},
     };
     return body_read(r, FIELDS(fields));
 }
@@ -61,14 +60,23 @@ static int64_t seconds_until(ts at, ts now)
 }
 
 /* 429 with what the IETF draft wants; the form is from memory (ai/CONTRACT §9). */
-static err quota_over(struct req *r, const struct chat_quota *q)
+static err quota_over(struct req *r, const struct admitted *a)
 {
-    int64_t s = seconds_until(q->reset_at, r->now);
+    const char *name = a->ceiling ? "ai-tokens" : "ai-chats";
+    int64_t s = seconds_until(a->quota.reset_at, r->now);
     reply_retry_after(r, s);
     reply_header(r, "RateLimit-Policy",
-                 arena_printf(r->mem, "\"ai-chats\";q=%lld;w=86400", (long long)q->limit));
-    reply_header(r, "RateLimit", arena_printf(r->mem, "\"ai-chats\";r=0;t=%lld", (long long)s));
+                 arena_printf(r->mem, "\"%s\";q=%lld;w=86400", name, (long long)a->quota.limit));
+    reply_header(r, "RateLimit", arena_printf(r->mem, "\"%s\";r=0;t=%lld", name, (long long)s));
     return ERR_QUOTA;
+}
+
+/* < 0: not told. */
+static int64_t remaining(const struct chat_quota *q)
+{
+    if (q->unlimited)
+        return -1;
+    return q->limit > q->used ? q->limit - q->used : 0;
 }
 
 static struct turn_view view_of(const struct req *r, const struct admitted *a)
@@ -77,34 +85,11 @@ static struct turn_view view_of(const struct req *r, const struct admitted *a)
         .message = a->answer,
         .conversation = a->conversation.id,
         .parent = a->user_message,
-        .remaining = a->quota.unlimited || a->replay ? -1 : a->quota.limit - a->quota.used,
+        .remaining = remaining(&a->quota),
         .reset_seconds = seconds_until(a->quota.reset_at, r->now),
+        .notice = a->notice ? sv_from(safety_notice_text) : SV_NULL,
+        .crisis = turn_crisis_json(r, r->mem, a->crisis, a->locale),
     };
-}
-
-static void write_opening(struct buf *out, const struct turn_view *v, const struct admitted *a)
-{
-    turn_write_opening(out, v, 0);
-    if (a->notice) {
-        BUF_AUTO data = {0};
-        struct jw w = {.out = &data};
-        jw_obj(&w);
-        jw_kstr(&w, "text", sv_from(safety_notice_text));
-        jw_obj_end(&w);
-        turn_write_data(out, v, TURN_TEXT_AT, "data-notice", buf_sv(&data));
-    }
-    if (a->crisis) {
-        const struct help_line *line = safety_help_line(a->locale);
-        BUF_AUTO data = {0};
-        struct jw w = {.out = &data};
-        jw_obj(&w);
-        jw_kstr(&w, "country", sv_from(line->country));
-        jw_kstr(&w, "name", sv_from(line->name));
-        jw_kstr(&w, "phone", sv_from(line->phone));
-        jw_kstr(&w, "url", sv_from(line->url));
-        jw_obj_end(&w);
-        turn_write_data(out, v, TURN_TEXT_AT, "data-crisis", buf_sv(&data));
-    }
 }
 
 static void stream_headers(struct req *r)
@@ -133,14 +118,15 @@ static err begin(struct req *r, const struct admitted *a)
         .key = set->ai_api_key,
         .model = set->ai_model,
         .max_tokens = set->ai_max_tokens,
+        .max_tokens_old = set->ai_max_tokens_old,
+        .connect_ms = (int)(set->ai_connect_s * 1000),
+        .answer_ms = (int)(set->ai_answer_s * 1000),
         .system = safety_system_prompt(a->crisis),
         .said = a->history,
         .nsaid = a->nhistory,
         .user = a->conversation.id, /* opaque, and not the member */
     };
-    BUF_AUTO opening = {0};
     ai_request_build(r->mem, &q, &call);
-    write_opening(&opening, &view, a);
     stream_headers(r);
     struct stream *s = reply_stream(r, "text/event-stream");
     err e = turn_begin(&(struct turn_start){.app = r->app,
@@ -151,11 +137,25 @@ static err begin(struct req *r, const struct admitted *a)
                                             .dialect = q.dialect,
                                             .model = set->ai_model,
                                             .call = &call,
-                                            .opening = buf_sv(&opening),
                                             .wants_title = a->wants_title},
                        s);
     stream_unref(s);
     return e;
+}
+
+/* The stream of an answer that exists, from behind event number `after`. */
+static err replay(struct req *r, struct one_message *m, int64_t after)
+{
+    TRY(db_read(r->db, r->mem, turn_look, m));
+    struct turn_view view = {.message = m->answer,
+                             .conversation = m->conversation.id,
+                             .parent = m->parent,
+                             .remaining = remaining(&m->quota),
+                             .reset_seconds = seconds_until(m->quota.reset_at, r->now),
+                             .notice = m->notice,
+                             .crisis = m->crisis};
+    follow(r, &view, after);
+    return OK;
 }
 
 /* POST /api/chat/conversations/{id}/messages - says something and streams the answer; {id} may be
@@ -170,35 +170,35 @@ err chat_turn_post(struct req *r)
         return FAIL(ERR_UPSTREAM, "The AI is not available at the moment.");
     err e = db_write(r->db, r->mem, turn_admit, &a);
     if (e == ERR_QUOTA)
-        return quota_over(r, &a.out.quota);
+        return quota_over(r, &a.out);
     TRY(e);
     if (!a.out.replay)
         return begin(r, &a.out);
-    struct turn_view view = view_of(r, &a.out);
-    follow(r, &view, 0);
-    return OK;
+    struct one_message m = {
+        .r = r, .conversation_id = a.out.conversation.id, .message_id = a.out.answer};
+    return replay(r, &m, 0);
 }
 
 /* ---- coming back, stopping */
 
+static struct one_message message_of(struct req *r)
+{
+    return (struct one_message){
+        .r = r, .conversation_id = req_param(r, "id"), .message_id = req_param(r, "messageId")};
+}
+
 /* GET /api/chat/conversations/{id}/messages/{messageId}/stream - goes on behind Last-Event-ID. */
 err chat_turn_resume(struct req *r)
 {
-    struct one_message m = {.r = r};
-    TRY(db_read(r->db, r->mem, turn_find, &m));
-    struct turn_view view = {.message = m.answer,
-                             .conversation = m.conversation.id,
-                             .parent = m.parent,
-                             .remaining = -1};
-    int64_t after = turn_event_number(req_header(r, "last-event-id"), m.answer);
-    follow(r, &view, after < 0 ? 0 : after);
-    return OK;
+    struct one_message m = message_of(r);
+    int64_t after = turn_event_number(req_header(r, "last-event-id"), m.message_id);
+    return replay(r, &m, after < 0 ? 0 : after);
 }
 
 /* POST …/messages/{messageId}/stop - the member has enough; the part is kept. */
 err chat_turn_stop(struct req *r)
 {
-    struct one_message m = {.r = r};
+    struct one_message m = message_of(r);
     TRY(db_write(r->db, r->mem, turn_ask_stop, &m));
     turn_cancel(m.answer);
     struct jw *w = reply_json(r, 202);

@@ -17,11 +17,14 @@ struct turn {
 
     struct http_flow *flow; /* while a transfer runs */
     int tries, status;
+    char request_id[128]; /* the provider's, for its support */
+    size_t refused_bytes; /* of an answer that is none */
+    int64_t until_us;     /* the whole answer's deadline */
     bool retryable;
     int64_t after_ms, retry_at_us; /* retry_at_us: 0 = no try is waiting */
     struct ai_stream ai;
     size_t sent, saved; /* bytes of text */
-    int64_t saved_at_us;
+    int64_t saved_at_us, beat_at_us;
     bool cancelled, over; /* over: nothing more will come; `stop` says how */
     enum ai_stop stop;
     struct stream **subs;

@@ -1,6 +1,8 @@
 #include "chat/turn_rules.h"
 #include "base/json.h"
 
+#include <stdio.h>
+
 /* An event: id line, then data; the caller writes the members of the object between. */
 static struct jw begin(struct buf *out, const struct turn_view *v, int64_t number, const char *type)
 {
@@ -30,6 +32,29 @@ static void text_part(struct buf *out, const struct turn_view *v, int64_t number
     end(&w);
 }
 
+/* A part of the message; `key` lets a repeat replace it instead of standing twice. */
+static void data_part(struct buf *out, const struct turn_view *v, int64_t number, const char *key,
+                      sv data_json)
+{
+    char type[32];
+    snprintf(type, sizeof type, "data-%s", key);
+    struct jw w = begin(out, v, number, type);
+    jw_kstr(&w, "id", sv_from(key));
+    jw_key(&w, "data");
+    jw_raw(&w, data_json);
+    end(&w);
+}
+
+static void notice(struct buf *out, const struct turn_view *v, int64_t number)
+{
+    BUF_AUTO data = {0};
+    struct jw w = {.out = &data};
+    jw_obj(&w);
+    jw_kstr(&w, "text", v->notice);
+    jw_obj_end(&w);
+    data_part(out, v, number, "notice", buf_sv(&data));
+}
+
 void turn_write_opening(struct buf *out, const struct turn_view *v, int64_t after)
 {
     if (after < 1) {
@@ -44,6 +69,10 @@ void turn_write_opening(struct buf *out, const struct turn_view *v, int64_t afte
     }
     if (after < 2)
         plain(out, v, 2, "start-step");
+    if (after < 3 && v->notice.p != NULL)
+        notice(out, v, 3);
+    if (after < 4 && v->crisis.p != NULL)
+        data_part(out, v, 4, "crisis", v->crisis);
     if (after < TURN_TEXT_AT)
         text_part(out, v, TURN_TEXT_AT, "text-start");
 }
@@ -52,31 +81,24 @@ void turn_write_text(struct buf *out, const struct turn_view *v, sv text, size_t
 {
     if (from >= text.n)
         return;
+    while (from > 0 && ((unsigned char)text.p[from] & 0xc0) == 0x80)
+        from--;
     struct jw w = begin(out, v, TURN_TEXT_AT + (int64_t)text.n, "text-delta");
     jw_kstr(&w, "id", SV("t1"));
     jw_kstr(&w, "delta", (sv){text.p + from, text.n - from});
     end(&w);
 }
 
-void turn_write_data(struct buf *out, const struct turn_view *v, int64_t number, const char *name,
-                     sv data_json)
-{
-    struct jw w = begin(out, v, number, name);
-    jw_key(&w, "data");
-    jw_raw(&w, data_json);
-    jw_kbool(&w, "transient", true);
-    end(&w);
-}
-
 static void quota(struct buf *out, const struct turn_view *v, int64_t number)
 {
-    BUF_AUTO data = {0};
-    struct jw w = {.out = &data};
+    struct jw w = begin(out, v, number, "data-quota");
+    jw_key(&w, "data");
     jw_obj(&w);
     jw_kint(&w, "remaining", v->remaining);
     jw_kint(&w, "resetSeconds", v->reset_seconds);
     jw_obj_end(&w);
-    turn_write_data(out, v, number, "data-quota", buf_sv(&data));
+    jw_kbool(&w, "transient", true);
+    end(&w);
 }
 
 static const char *finish_reason(enum ai_stop stop)
@@ -114,6 +136,11 @@ void turn_write_ending(struct buf *out, const struct turn_view *v, size_t total,
     if (after < t + 4)
         last_event(out, v, t + 4, stop);
     buf_add(out, SV("data: [DONE]\n\n"));
+}
+
+bool turn_gives_back(enum ai_stop stop, size_t text)
+{
+    return (stop == AI_ERROR || stop == AI_INTERRUPTED) && text == 0;
 }
 
 int64_t turn_event_number(sv last_event_id, sv message)

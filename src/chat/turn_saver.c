@@ -19,7 +19,8 @@
 struct save {
     struct turn *turn;
     sv id, text, owner, model, conversation;
-    bool over, gone, wants_title;
+    bool over, gone, wants_title, grown, beat;
+    sv request_id;
     enum ai_stop stop;
     opt_int input, output;
     struct chat_ticket ticket;
@@ -34,7 +35,7 @@ struct batch {
 static bool due(const struct turn *t, int64_t now_us)
 {
     bool grown = t->ai.text.n > t->saved && now_us - t->saved_at_us >= SAVE_US;
-    return t->over || grown || now_us - t->saved_at_us >= BEAT_US;
+    return t->over || grown || now_us - t->beat_at_us >= BEAT_US;
 }
 
 static void collect(struct batch *b, struct arena *mem, int64_t now_us)
@@ -46,10 +47,14 @@ static void collect(struct batch *b, struct arena *mem, int64_t now_us)
             .turn = t,
             .id = arena_sv(mem, t->view.message),
             .conversation = arena_sv(mem, t->view.conversation),
-            .text = arena_sv(mem, buf_sv(&t->ai.text)),
+            .text =
+                t->over || t->ai.text.n > t->saved ? arena_sv(mem, buf_sv(&t->ai.text)) : SV(""),
             .owner = arena_sv(mem, t->owner),
             .model = arena_sv(mem, t->model),
             .over = t->over,
+            .grown = t->ai.text.n > t->saved,
+            .beat = now_us - t->beat_at_us >= BEAT_US,
+            .request_id = arena_sv(mem, sv_from(t->request_id)),
             .stop = t->stop,
             .wants_title = t->wants_title,
             .input = {t->ai.has_input, t->ai.input_tokens},
@@ -59,22 +64,19 @@ static void collect(struct batch *b, struct arena *mem, int64_t now_us)
     }
 }
 
-/* A conversation's day is given back when a fault that was not the member's left no text at all. */
-static err give_back(struct db_tx *tx, struct arena *mem, const struct save *s)
+static err put_end(struct db_tx *tx, struct arena *mem, struct save *s)
 {
-    bool fault = s->stop == AI_ERROR || s->stop == AI_INTERRUPTED;
-    return fault && s->text.n == 0 ? chat_quota_return(tx, mem, s->owner, &s->ticket) : OK;
-}
-
-static err put_end(struct db_tx *tx, struct arena *mem, struct save *s, sv sealed, int64_t key_id)
-{
-    int64_t changed;
+    sv sealed;
+    int64_t changed, key_id;
     ts now = clock_now();
+    TRY(chat_body_seal(mem, s->conversation, s->id, s->text, &key_id, &sealed));
     TRY(q_chat_turn_end(tx, mem,
                         &(struct chat_turn_end_in){
                             .id = s->id,
+                            .conversation_id = s->conversation,
                             .body = sealed,
                             .key_id = key_id,
+                            .request_id = s->request_id.n > 0 ? s->request_id : SV_NULL,
                             .stop = sv_from(ai_stop_name(s->stop)),
                             .input_tokens = s->input,
                             .output_tokens = s->output,
@@ -83,21 +85,24 @@ static err put_end(struct db_tx *tx, struct arena *mem, struct save *s, sv seale
     s->gone = changed == 0;
     if (changed == 0)
         return OK;
-    TRY(give_back(tx, mem, s));
+    if (turn_gives_back(s->stop, s->text.n))
+        TRY(chat_quota_return(tx, mem, s->owner, &s->ticket));
     if (s->input.has || s->output.has)
         TRY(q_chat_usage_add(tx, mem,
                              &(struct chat_usage_add_in){
                                  .owner = s->owner,
                                  .day = (ts){now.ms - now.ms % TS_DAY},
                                  .model = s->model,
+                                 .turns = 1,
                                  .input_tokens = s->input.has ? s->input.v : 0,
                                  .output_tokens = s->output.has ? s->output.v : 0,
                              },
                              NULL));
     if (!s->wants_title || s->stop != AI_COMPLETE)
         return OK;
-    sv payload = arena_printf(mem, "{\"conversation\":\"%.*s\",\"message\":\"%.*s\"}",
-                              SV_ARG(s->conversation), SV_ARG(s->id));
+    sv payload =
+        arena_printf(mem, "{\"conversation\":\"%.*s\",\"message\":\"%.*s\",\"owner\":\"%.*s\"}",
+                     SV_ARG(s->conversation), SV_ARG(s->id), SV_ARG(s->owner));
     return job_put(tx, mem,
                    &(struct job_new){.kind = "chat.title",
                                      .key = s->conversation,
@@ -107,25 +112,36 @@ static err put_end(struct db_tx *tx, struct arena *mem, struct save *s, sv seale
                    now);
 }
 
+/* Text and lease apart: the lease is indexed, and needs no news every second. */
+static err put_part(struct db_tx *tx, struct arena *mem, struct save *s, ts lease)
+{
+    sv sealed;
+    int64_t key_id, changed = 1;
+    if (s->grown) {
+        TRY(chat_body_seal(mem, s->conversation, s->id, s->text, &key_id, &sealed));
+        TRY(q_chat_turn_save(
+            tx, mem,
+            &(struct chat_turn_save_in){
+                .id = s->id, .conversation_id = s->conversation, .body = sealed, .key_id = key_id},
+            &changed));
+    }
+    if (s->beat && changed > 0)
+        TRY(q_chat_turn_beat(tx, mem,
+                             &(struct chat_turn_beat_in){.id = s->id,
+                                                         .conversation_id = s->conversation,
+                                                         .lease_until = lease},
+                             &changed));
+    s->gone = changed == 0;
+    return OK;
+}
+
 static err put_batch(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct batch *b = arg;
     ts lease = ts_add(clock_wall(), TURN_LEASE_MS);
     for (size_t i = 0; i < b->n; i++) {
         struct save *s = &b->items[i];
-        sv sealed;
-        int64_t key_id, changed;
-        TRY(seal(mem, s->text, s->id, &key_id, &sealed));
-        if (s->over) {
-            TRY(put_end(tx, mem, s, sealed, key_id));
-            continue;
-        }
-        TRY(q_chat_turn_save(
-            tx, mem,
-            &(struct chat_turn_save_in){
-                .id = s->id, .body = sealed, .key_id = key_id, .lease_until = lease},
-            &changed));
-        s->gone = changed == 0;
+        TRY(s->over ? put_end(tx, mem, s) : put_part(tx, mem, s, lease));
     }
     return q_chat_turn_stopped(tx, mem, &b->stopped, &b->nstopped);
 }
@@ -143,8 +159,12 @@ static void after_commit(const struct batch *b, int64_t now_us)
     for (size_t i = 0; i < b->n; i++) {
         const struct save *s = &b->items[i];
         struct turn *t = s->turn;
-        t->saved = s->text.n;
-        t->saved_at_us = now_us;
+        if (s->grown) {
+            t->saved = s->text.n;
+            t->saved_at_us = now_us;
+        }
+        if (s->beat)
+            t->beat_at_us = now_us;
         if (s->over)
             turn_finish(t);
         else if (s->gone || stop_asked(b, s->id))
@@ -203,7 +223,8 @@ static err look_up(struct db_tx *tx, struct arena *mem, void *arg)
         return OK;
     bool alive = sv_is(row.status, "streaming") && row.lease_until.ms >= clock_wall().ms;
     l->stop = alive ? AI_RUNNING : ai_stop_parse(row.status);
-    return unseal(mem, row.body, l->view->message, row.key_id, &l->text);
+    return chat_body_unseal(mem, l->view->conversation, l->view->message, row.body, row.key_id,
+                            &l->text);
 }
 
 /* Sends what is new of the row; true when the answer is over. */
@@ -279,6 +300,8 @@ void turn_follow_row(struct app *app, const struct turn_view *view, int64_t afte
     f->view.message = arena_sv(f->mem, view->message);
     f->view.conversation = arena_sv(f->mem, view->conversation);
     f->view.parent = arena_sv(f->mem, view->parent);
+    f->view.notice = arena_sv(f->mem, view->notice);
+    f->view.crisis = arena_sv(f->mem, view->crisis);
     f->s = stream_ref(s);
     f->after = after;
     pthread_mutex_lock(&turns.lock);

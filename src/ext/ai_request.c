@@ -1,4 +1,5 @@
 #include "ext/ai_request.h"
+#include "base/calendar.h"
 #include "base/json.h"
 
 static const char *role(const struct ai_said *s)
@@ -29,7 +30,7 @@ static void merged(struct arena *mem, struct jw *w, const struct ai_request *q)
 
 static void openai_body(struct arena *mem, struct jw *w, const struct ai_request *q)
 {
-    jw_kint(w, "max_completion_tokens", q->max_tokens);
+    jw_kint(w, q->max_tokens_old ? "max_tokens" : "max_completion_tokens", q->max_tokens);
     jw_key(w, "stream_options");
     jw_obj(w);
     jw_kbool(w, "include_usage", true);
@@ -94,7 +95,8 @@ void ai_request_build(struct arena *mem, const struct ai_request *q, struct http
         .headers = h,
         .nheaders = n,
         .body = arena_sv(mem, buf_sv(&b)),
-        .timeout_ms = 300000,
+        .connect_timeout_ms = q->connect_ms,
+        .timeout_ms = q->answer_ms,
     };
 }
 
@@ -106,18 +108,35 @@ static sv header(const struct http_header *headers, size_t n, const char *name)
     return SV_NULL;
 }
 
+/* Milliseconds from the answer's Date to an HTTP date in retry-after. */
+static bool until_date(sv at, sv date, int64_t *ms)
+{
+    ts then, now;
+    if (!ts_parse_http(at, &then) || !ts_parse_http(date, &now))
+        return false;
+    *ms = then.ms > now.ms ? then.ms - now.ms : 0;
+    return true;
+}
+
+#define WAIT_MAX_MS (INT64_C(366) * 86400 * 1000)
+
+static int64_t asked_wait(const struct http_header *headers, size_t n)
+{
+    int64_t v;
+    sv after = header(headers, n, "retry-after");
+    if (sv_to_i64(header(headers, n, "retry-after-ms"), &v) && v >= 0)
+        return v < WAIT_MAX_MS ? v : WAIT_MAX_MS;
+    if (sv_to_i64(after, &v) && v >= 0)
+        return v < WAIT_MAX_MS / 1000 ? v * 1000 : WAIT_MAX_MS;
+    return until_date(after, header(headers, n, "date"), &v) ? v : -1;
+}
+
 bool ai_retryable(int status, const struct http_header *headers, size_t n, int64_t *after_ms)
 {
     sv should = header(headers, n, "x-should-retry");
-    int64_t v;
-    *after_ms = -1;
-    if (sv_to_i64(header(headers, n, "retry-after-ms"), &v) && v >= 0)
-        *after_ms = v;
-    else if (sv_to_i64(header(headers, n, "retry-after"), &v) && v >= 0 && v <= 3600)
-        *after_ms = v * 1000;
-    if (sv_is(should, "true"))
-        return true;
+    bool passing = status == 0 || status == 408 || status == 409 || status == 429 || status >= 500;
+    *after_ms = asked_wait(headers, n);
     if (sv_is(should, "false"))
         return false;
-    return status == 0 || status == 408 || status == 409 || status == 429 || status >= 500;
+    return passing || (sv_is(should, "true") && (status < 400 || status > 499));
 }

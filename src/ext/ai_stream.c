@@ -60,6 +60,17 @@ static void fail(struct ai_stream *s, const json *error)
                     sv_contains(code, SV("rate_limit")) || sv_contains(code, SV("overloaded"));
 }
 
+/* What would go beyond the bound is left out, and the rest of the stream with it. */
+static void add_text(struct ai_stream *s, sv text)
+{
+    if (s->text.n + text.n <= AI_TEXT_MAX) {
+        buf_add(&s->text, text);
+        return;
+    }
+    s->reason = AI_LENGTH;
+    s->ended = true;
+}
+
 static void openai_event(struct ai_stream *s, const json *chunk)
 {
     const json *error = json_get(chunk, "error");
@@ -72,13 +83,13 @@ static void openai_event(struct ai_stream *s, const json *chunk)
     const json *delta = json_get(choice, "delta");
     sv content = json_get_str(delta, "content"), refusal = json_get_str(delta, "refusal");
     if (content.n > 0)
-        buf_add(&s->text, content);
+        add_text(s, content);
     if (refusal.n > 0) {
         s->refusal = true;
-        buf_add(&s->text, refusal);
+        add_text(s, refusal);
     }
     sv finish = json_get_str(choice, "finish_reason");
-    if (finish.n > 0)
+    if (finish.n > 0 && !s->ended)
         s->reason = reason(finish);
 }
 
@@ -92,11 +103,11 @@ static void anthropic_event(struct ai_stream *s, const json *event)
     } else if (sv_is(type, "content_block_start")) {
         sv text = json_str(json_path(event, "content_block.text"));
         if (text.n > 0)
-            buf_add(&s->text, text);
+            add_text(s, text);
     } else if (sv_is(type, "content_block_delta")) {
         sv text = json_str(json_path(event, "delta.text"));
         if (text.n > 0 && sv_is(json_str(json_path(event, "delta.type")), "text_delta"))
-            buf_add(&s->text, text);
+            add_text(s, text);
     } else if (sv_is(type, "message_delta")) {
         tokens(json_get(event, "usage"), "input_tokens", "output_tokens", s);
         sv stop = json_str(json_path(event, "delta.stop_reason"));
@@ -114,6 +125,7 @@ static bool one_event(void *arg, sv data)
         s->ended = true;
         return false;
     }
+    s->events++;
     if (data.p[0] == ':') /* a gateway's keep-alive that was framed as data */
         return true;
     ARENA_AUTO mem = arena_new(4096);

@@ -19,11 +19,14 @@ enum ai_stop {
 const char *ai_stop_name(enum ai_stop s); /* "complete" … "running" */
 enum ai_stop ai_stop_parse(sv s);         /* unknown words: AI_INTERRUPTED */
 
+#define AI_TEXT_MAX ((size_t)1 << 20) /* an answer that goes on is cut here: AI_LENGTH */
+
 /* Zero value + .dialect = a fresh stream. ai_stream_free at the end. */
 struct ai_stream {
     enum ai_dialect_kind dialect;
     struct sse sse;
-    struct buf text;                     /* all text so far; grows only */
+    struct buf text;                     /* all text so far; grows only, to AI_TEXT_MAX */
+    unsigned events;                     /* seen so far: signs of life */
     int64_t input_tokens, output_tokens; /* valid when has_… */
     bool has_input, has_output;
     bool ended;          /* the dialect's own end was seen: [DONE], message_stop */

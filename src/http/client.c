@@ -27,7 +27,7 @@ struct http_flow {
     _Atomic bool cancel;
     struct http_feed f;
     void *arg;
-    int64_t begun_us, last_us; /* last_us 0: no bytes yet */
+    int64_t begun_us, last_us; /* last_us 0: no sign of life yet */
     const char *failure;       /* ours; else curl's */
     bool timed_out;
     char curl_error[CURL_ERROR_SIZE];
@@ -116,17 +116,18 @@ static size_t on_data(char *p, size_t size, size_t n, void *arg)
     (void)size;
     struct http_flow *f = arg;
     tell_status(f);
-    f->last_us = clock_mono_us();
     if (f->cancel) {
         f->failure = "cancelled";
         return 0;
     }
     if (f->feed) {
-        if (f->f.data != NULL && !f->f.data(f->arg, (sv){p, n})) {
-            f->failure = "stopped";
-            return 0;
-        }
-        return n;
+        enum http_more more = f->f.data(f->arg, (sv){p, n});
+        if (more == HTTP_ALIVE)
+            f->last_us = clock_mono_us();
+        if (more != HTTP_STOP)
+            return n;
+        f->failure = "stopped";
+        return 0;
     }
     if (f->in.n + n > f->answer_max) {
         f->failure = "the answer is too large";

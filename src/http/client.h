@@ -36,13 +36,15 @@ struct http_answer {
 err http_fetch(struct arena *mem, const struct http_call *c, struct http_answer *out) MUST_USE;
 sv http_answer_header(const struct http_answer *a, const char *lower_name);
 
-/* A streamed answer (AI). Callbacks run on the client's thread and must not block. */
+/* A streamed answer (AI). Callbacks run on the client's thread and must not block. What `data`
+ * makes of the bytes: no more of them; nothing yet (the deadline runs on); a sign of life. */
+enum http_more { HTTP_STOP, HTTP_QUIET, HTTP_ALIVE };
 struct http_feed {
     void (*status)(void *arg, int status, const struct http_header *headers, size_t n);
-    bool (*data)(void *arg, sv bytes); /* false: stop */
+    enum http_more (*data)(void *arg, sv bytes);
     void (*end)(void *arg, const char *failure,
                 bool timed_out);    /* failure NULL: clean end; last call */
-    int first_event_ms, silence_ms; /* deadlines; 0: none */
+    int first_event_ms, silence_ms; /* deadlines between signs of life; 0: none */
 };
 struct http_flow;
 /* Starts; everything is copied. Returns a handle to cancel with (valid until end was called). */

@@ -574,12 +574,12 @@ static void feed_status(void *arg, int status, const struct http_header *h, size
     buf_printf(&l->text, "[%d]", status);
 }
 
-static bool feed_data(void *arg, sv bytes)
+static enum http_more feed_data(void *arg, sv bytes)
 {
     struct feed_log *l = arg;
     buf_add(&l->text, bytes);
     sem_post(&l->some);
-    return true;
+    return HTTP_ALIVE;
 }
 
 static void feed_end(void *arg, const char *failure, bool timed_out)

@@ -1,0 +1,76 @@
+#include "chat/turn_lost.h"
+#include "queries.h"
+
+err turn_ticket_keep(struct db_tx *tx, struct arena *mem, sv conversation, sv message,
+                     const struct chat_ticket *t)
+{
+    if (t->number == 0)
+        return OK;
+    return q_chat_turn_ticket(
+        tx, mem,
+        &(struct chat_turn_ticket_in){.id = message,
+                                      .conversation_id = conversation,
+                                      .ticket_end = t->period_end,
+                                      .ticket_number = t->number,
+                                      .ticket_network = t->network,
+                                      .ticket_day = t->network.p ? t->network_day : TS_NONE},
+        NULL);
+}
+
+static err end_lost(struct db_tx *tx, struct arena *mem, const struct chat_turn_lost_row *row)
+{
+    sv text;
+    int64_t changed;
+    TRY(q_chat_turn_interrupt(
+        tx, mem,
+        &(struct chat_turn_interrupt_in){
+            .id = row->id, .conversation_id = row->conversation_id, .before = clock_wall()},
+        &changed));
+    if (changed == 0 || !row->ticket_number.has)
+        return OK;
+    TRY(chat_body_unseal(mem, row->conversation_id, row->id, row->body, row->key_id, &text));
+    if (text.n > 0)
+        return OK;
+    struct chat_ticket t = {.period_end = row->ticket_end,
+                            .number = row->ticket_number.v,
+                            .network = row->ticket_network,
+                            .network_day = row->ticket_day};
+    return chat_quota_return(tx, mem, row->owner, &t);
+}
+
+err turn_running(struct db_tx *tx, struct arena *mem, sv conversation, sv *message)
+{
+    struct chat_turn_running_row row;
+    bool found;
+    TRY(q_chat_turn_running(
+        tx, mem, &(struct chat_turn_running_in){.conversation_id = conversation}, &row, &found));
+    *message = SV_NULL;
+    if (!found)
+        return OK;
+    if (row.lease_until.ms >= clock_wall().ms) {
+        *message = row.id;
+        return OK;
+    }
+    return end_lost(tx, mem,
+                    &(struct chat_turn_lost_row){.id = row.id,
+                                                 .conversation_id = row.conversation_id,
+                                                 .owner = row.owner,
+                                                 .body = row.body,
+                                                 .key_id = row.key_id,
+                                                 .ticket_end = row.ticket_end,
+                                                 .ticket_number = row.ticket_number,
+                                                 .ticket_network = row.ticket_network,
+                                                 .ticket_day = row.ticket_day});
+}
+
+err turn_rescue(struct db_tx *tx, struct arena *mem, int64_t most, size_t *ended)
+{
+    struct chat_turn_lost_row *rows;
+    size_t n;
+    TRY(q_chat_turn_lost(tx, mem, &(struct chat_turn_lost_in){.before = clock_wall(), .n = most},
+                         &rows, &n));
+    for (size_t i = 0; i < n; i++)
+        TRY(end_lost(tx, mem, &rows[i]));
+    *ended = n;
+    return OK;
+}
