@@ -373,7 +373,7 @@ SELECT CAST(COALESCE((SELECT SUM(amount) FROM fact_refund
        CAST(COALESCE((SELECT SUM(amount) FROM fact_refund
                       WHERE payment = $payment AND status = 'succeeded'), 0) AS bigint) AS succeeded,
        CAST(COALESCE((SELECT SUM(amount) FROM fact_refund
-                      WHERE payment = $payment AND status IN ('failed', 'canceled')), 0) AS bigint) AS failed,
+                      WHERE payment = $payment AND status NOT IN ('pending', 'succeeded')), 0) AS bigint) AS failed,
        CAST(COALESCE((SELECT SUM(refunded) FROM fact_charge WHERE payment = $payment), 0) AS bigint) AS by_charge,
        (SELECT COUNT(*) FROM fact_dispute
         WHERE payment = $payment AND status IN ('needs_response', 'under_review')) AS dispute_open,

@@ -161,10 +161,11 @@ static err care_for_dict(struct db_tx *tx, struct arena *mem, ts now)
 static err insert(struct db_tx *tx, struct arena *mem, const struct event_in *in, ts now, bool *new)
 {
     struct event_insert_row row;
+    sv object = json_get_str(in->e.object, "id");
     struct event_insert_in row_in = {
         .id = in->e.id,
         .type = in->e.type,
-        .object = json_get_str(in->e.object, "id"),
+        .object = object.n <= STRIPE_ID_MAX ? object : SV_NULL,
         .api_version = in->e.api_version,
         .created_at = ts_is_none(in->e.created) ? now : in->e.created,
         .received_at = now,

@@ -130,9 +130,12 @@ static err apply_object(struct db_tx *tx, struct arena *mem, struct app *app,
                          .id = json_get_str(object, "id"),
                          .payment = SV_NULL,
                          .depth = depth};
-    *handled = c.kind != FACT_KINDS && !sv_empty(c.id);
-    if (!*handled) /* a kind we do not keep, or an upcoming invoice, which has no id */
+    /* An announced invoice is none yet, whether it has an id (newer versions) or not. */
+    *handled = c.kind != FACT_KINDS && !sv_empty(c.id) && !sv_is(of_this.type, "invoice.upcoming");
+    if (!*handled)
         return OK;
+    if (c.id.n > STRIPE_ID_MAX)
+        return FAIL(ERR_BAD_REQUEST, "the object's id is longer than %d bytes", STRIPE_ID_MAX);
     TRY(apply_kind[c.kind](&c));
     TRY(apply_expanded(&c));
     return tell(&c);

@@ -120,7 +120,8 @@ static err payment_of(struct fact_ctx *c, sv payment, sv charge)
         return OK;
     TRY(q_charge_get(c->tx, c->mem, &(struct charge_get_in){charge}, &row, &found));
     c->payment = found ? row.payment : SV_NULL;
-    return OK;
+    /* What is summed up of the payment is summed by one at a time. */
+    return sv_empty(c->payment) ? OK : db_lock1(c->tx, c->payment);
 }
 
 /* What cannot be tied to an invoice or a checkout yet is asked about later. */

@@ -1,7 +1,5 @@
 #include "ext/stripe_event.h"
 
-#define ID_LIMIT 255
-
 err stripe_event_read(const json *j, struct stripe_event *out)
 {
     struct stripe_event e = {.id = json_get_str(j, "id"),
@@ -11,8 +9,8 @@ err stripe_event_read(const json *j, struct stripe_event *out)
     e.thin = sv_starts(kind, SV("v2."));
     if (json_kind(j) != JK_OBJ || (!sv_is(kind, "event") && !e.thin))
         return FAIL(ERR_BAD_REQUEST, "the body is not a Stripe event");
-    if (sv_empty(e.id) || e.id.n > ID_LIMIT || sv_has_control(e.id) || sv_empty(e.type) ||
-        e.type.n > ID_LIMIT)
+    if (sv_empty(e.id) || e.id.n > STRIPE_ID_MAX || sv_has_control(e.id) || sv_empty(e.type) ||
+        e.type.n > STRIPE_ID_MAX)
         return FAIL(ERR_BAD_REQUEST, "the event has no id or type");
     e.created = json_get_unix(j, "created");
     const json *mode = json_get(j, "livemode");
@@ -80,7 +78,7 @@ static void skip_value(struct scan *s)
 /* Ids and types of Stripe have no escapes; a text with one is not taken. */
 static bool plain(sv s)
 {
-    return s.n > 0 && s.n <= ID_LIMIT && !sv_has_control(s) && !memchr(s.p, '\\', s.n) &&
+    return s.n > 0 && s.n <= STRIPE_ID_MAX && !sv_has_control(s) && !memchr(s.p, '\\', s.n) &&
            sv_valid_utf8(s);
 }
 

@@ -2,12 +2,17 @@
  * 2025-03-31.basil. stripe/CONTRACT §2, §3, §5. No tables here.
  *
  * Readers never fail: what is missing, null or of another type is SV_NULL, TS_NONE or 0, unknown
- * fields and words are passed over. All texts are borrowed from the parsed tree. */
+ * fields and words are passed over, amounts are held within 0 and STRIPE_AMOUNT_MAX, and a text
+ * that is too long to be an id is none. All texts are borrowed from the parsed tree. */
 #pragma once
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/money.h"
+
+#define STRIPE_ID_MAX     255              /* bytes; stripe/CONTRACT §1 */
+#define STRIPE_AMOUNT_MAX 1000000000000000 /* far above Stripe's limits; sums of many stay int64   \
+                                            */
 
 /* Is one of the comma separated `secrets` (whole strings, "whsec_…") the signer of `body`, at a
  * time within 300 s of `wall` or `now` (the machine's clock and the program's)? ERR_SIGNATURE

@@ -1,9 +1,11 @@
 #include "ext/stripe_event.h"
 
+#define META_MAX 500 /* bytes of a value that we look for: ids of ours or of the old backend */
+
 static sv meta(const json *o, const char *key)
 {
     sv s = json_str(json_get(json_get(o, "metadata"), key));
-    return sv_empty(s) ? SV_NULL : s;
+    return sv_empty(s) || s.n > META_MAX ? SV_NULL : s;
 }
 
 static sv text(const json *o, const char *key)
@@ -12,10 +14,22 @@ static sv text(const json *o, const char *key)
     return sv_empty(s) ? SV_NULL : s;
 }
 
+/* "id or whole object"; ids are keys of indexes, so what is too long for one is none. */
+static sv id_of(const json *value)
+{
+    sv s = json_id(value);
+    return sv_empty(s) || s.n > STRIPE_ID_MAX ? SV_NULL : s;
+}
+
 static sv ref(const json *o, const char *key)
 {
-    sv s = json_id(json_get(o, key));
-    return sv_empty(s) ? SV_NULL : s;
+    return id_of(json_get(o, key));
+}
+
+static int64_t amount(const json *o, const char *key)
+{
+    int64_t v = json_get_int(o, key, 0);
+    return v < 0 ? 0 : v > STRIPE_AMOUNT_MAX ? STRIPE_AMOUNT_MAX : v;
 }
 
 static ts earlier(ts a, ts b)
@@ -30,11 +44,11 @@ static ts later(ts a, ts b)
 
 void stripe_read_customer(const json *o, struct wire_customer *out)
 {
-    sv method = json_id(json_path(o, "invoice_settings.default_payment_method"));
-    *out = (struct wire_customer){.id = text(o, "id"),
-                                  .user_ref = meta(o, "userId"),
-                                  .payment_method = sv_empty(method) ? SV_NULL : method,
-                                  .deleted = json_get_bool(o, "deleted", false)};
+    *out = (struct wire_customer){
+        .id = text(o, "id"),
+        .user_ref = meta(o, "userId"),
+        .payment_method = id_of(json_path(o, "invoice_settings.default_payment_method")),
+        .deleted = json_get_bool(o, "deleted", false)};
 }
 
 static void read_items(const json *o, struct wire_subscription *s)
@@ -88,16 +102,16 @@ static sv invoice_subscription(const json *o)
     sv s = ref(o, "subscription");
     if (s.p)
         return s;
-    s = json_id(json_path(o, "parent.subscription_details.subscription"));
-    if (!sv_empty(s))
+    s = id_of(json_path(o, "parent.subscription_details.subscription"));
+    if (s.p)
         return s;
     const json *lines = json_path(o, "lines.data");
     for (size_t i = 0; i < json_len(lines); i++) {
         const json *line = json_at(lines, i);
         s = ref(line, "subscription");
         if (!s.p)
-            s = json_id(json_path(line, "parent.subscription_item_details.subscription"));
-        if (!sv_empty(s))
+            s = id_of(json_path(line, "parent.subscription_item_details.subscription"));
+        if (s.p)
             return s;
     }
     return SV_NULL;
@@ -110,6 +124,14 @@ static bool is_proration(const json *line)
            json_bool(json_path(line, "parent.invoice_item_details.proration"), false);
 }
 
+/* Something else that is billed along: its period is not the subscription's. */
+static bool is_extra(const json *line)
+{
+    return !is_proration(line) &&
+           (json_kind(json_path(line, "parent.invoice_item_details")) == JK_OBJ ||
+            sv_is(json_get_str(line, "type"), "invoiceitem"));
+}
+
 static void read_periods(const json *o, bool prorations, struct wire_invoice *out)
 {
     const json *lines = json_path(o, "lines.data");
@@ -118,8 +140,8 @@ static void read_periods(const json *o, bool prorations, struct wire_invoice *ou
         const json *period = json_get(line, "period");
         ts start = json_get_unix(period, "start"), end = json_get_unix(period, "end");
         if (json_get_int(line, "amount", 0) < 0 || is_proration(line) != prorations ||
-            ts_is_none(start) || ts_is_none(end) || !ts_before(start, end))
-            continue; /* a credit, or a single moment: no period */
+            is_extra(line) || ts_is_none(start) || ts_is_none(end) || !ts_before(start, end))
+            continue; /* a credit, another thing, or a single moment: no period */
         out->period_start = earlier(out->period_start, start);
         out->period_end = later(out->period_end, end);
     }
@@ -160,8 +182,8 @@ void stripe_read_invoice(const json *o, struct wire_invoice *out)
                              .status = text(o, "status"),
                              .billing_reason = text(o, "billing_reason"),
                              .hosted_url = text(o, "hosted_invoice_url"),
-                             .amount_due = json_get_int(o, "amount_due", 0),
-                             .amount_paid = json_get_int(o, "amount_paid", 0),
+                             .amount_due = amount(o, "amount_due"),
+                             .amount_paid = amount(o, "amount_paid"),
                              .attempt_count = json_get_int(o, "attempt_count", 0),
                              .currency = text(o, "currency"),
                              .period_start = TS_NONE,
@@ -195,8 +217,8 @@ void stripe_read_payment(const json *o, struct wire_payment *out)
                                  .currency = text(o, "currency"),
                                  .invoice = ref(o, "invoice"),
                                  .user_ref = meta(o, "userId"),
-                                 .amount = json_get_int(o, "amount", 0),
-                                 .received = json_get_int(o, "amount_received", 0),
+                                 .amount = amount(o, "amount"),
+                                 .received = amount(o, "amount_received"),
                                  .created = json_get_unix(o, "created")};
     out->failed = json_kind(json_get(o, "last_payment_error")) == JK_OBJ;
 }
@@ -209,8 +231,8 @@ void stripe_read_charge(const json *o, struct wire_charge *out)
                                 .status = text(o, "status"),
                                 .currency = text(o, "currency"),
                                 .invoice = ref(o, "invoice"),
-                                .amount = json_get_int(o, "amount", 0),
-                                .refunded = json_get_int(o, "amount_refunded", 0),
+                                .amount = amount(o, "amount"),
+                                .refunded = amount(o, "amount_refunded"),
                                 .created = json_get_unix(o, "created"),
                                 .refunds = json_path(o, "refunds.data")};
 }
@@ -222,7 +244,7 @@ void stripe_read_refund(const json *o, struct wire_refund *out)
                                 .payment = ref(o, "payment_intent"),
                                 .status = text(o, "status"),
                                 .currency = text(o, "currency"),
-                                .amount = json_get_int(o, "amount", 0),
+                                .amount = amount(o, "amount"),
                                 .created = json_get_unix(o, "created")};
 }
 
@@ -234,7 +256,7 @@ void stripe_read_dispute(const json *o, struct wire_dispute *out)
                                  .status = text(o, "status"),
                                  .reason = text(o, "reason"),
                                  .currency = text(o, "currency"),
-                                 .amount = json_get_int(o, "amount", 0),
+                                 .amount = amount(o, "amount"),
                                  .created = json_get_unix(o, "created")};
 }
 
@@ -253,7 +275,7 @@ void stripe_read_session(const json *o, struct wire_session *out)
                                  .item_id = meta(o, "itemId"),
                                  .user_ref = meta(o, "userId"),
                                  .client_ref = text(o, "client_reference_id"),
-                                 .amount_total = json_get_int(o, "amount_total", 0),
+                                 .amount_total = amount(o, "amount_total"),
                                  .expires_at = json_get_unix(o, "expires_at"),
                                  .created = json_get_unix(o, "created")};
     if (!out->email.p)
@@ -266,7 +288,7 @@ void stripe_read_invoice_payment(const json *o, struct wire_invoice_payment *out
                                          .invoice = ref(o, "invoice"),
                                          .payment = payment_of(json_get(o, "payment")),
                                          .status = text(o, "status"),
-                                         .amount_paid = json_get_int(o, "amount_paid", 0)};
+                                         .amount_paid = amount(o, "amount_paid")};
 }
 
 void stripe_read_payment_method(const json *o, struct wire_payment_method *out)
