@@ -77,14 +77,37 @@ int ts_day_of_month(ts t)
     return civil_from_ts(t).day;
 }
 
+static char *put_digits(char *to, int v, int width)
+{
+    for (int i = width; i-- > 0; v /= 10)
+        to[i] = (char)('0' + v % 10);
+    return to + width;
+}
+
 sv ts_text(ts t, char out[TS_TEXT])
 {
     struct civil c = civil_from_ts(t);
-    int n = c.ms ? snprintf(out, TS_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", c.year, c.month,
-                            c.day, c.hour, c.minute, c.second, c.ms)
-                 : snprintf(out, TS_TEXT, "%04d-%02d-%02dT%02d:%02d:%02dZ", c.year, c.month, c.day,
-                            c.hour, c.minute, c.second);
-    return (sv){out, n < TS_TEXT ? (size_t)n : TS_TEXT - 1};
+    const struct {
+        int v, width;
+        char after;
+    } parts[] = {{c.year, 4, '-'}, {c.month, 2, '-'},  {c.day, 2, 'T'},
+                 {c.hour, 2, ':'}, {c.minute, 2, ':'}, {c.second, 2, c.ms ? '.' : 'Z'}};
+    if (c.year < 0 || c.year > 9999) { /* RFC 3339 knows no such year; kept readable */
+        int n = snprintf(out, TS_TEXT, "%d-%02d-%02dT%02d:%02d:%02dZ", c.year, c.month, c.day,
+                         c.hour, c.minute, c.second);
+        return (sv){out, n < TS_TEXT ? (size_t)n : TS_TEXT - 1};
+    }
+    char *to = out;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        to = put_digits(to, parts[i].v, parts[i].width);
+        *to++ = parts[i].after;
+    }
+    if (c.ms) {
+        to = put_digits(to, c.ms, 3);
+        *to++ = 'Z';
+    }
+    *to = '\0';
+    return (sv){out, (size_t)(to - out)};
 }
 
 /* Reads exactly `width` digits at *s. */

@@ -61,8 +61,13 @@ void jw_obj(struct jw *w);     /* { */
 void jw_obj_end(struct jw *w); /* } */
 void jw_arr(struct jw *w);     /* [ */
 void jw_arr_end(struct jw *w); /* ] */
-void jw_key(struct jw *w, const char *key);
 void jw_key_sv(struct jw *w, sv key);
+void jw_key_plain(struct jw *w, sv key);
+/* `key` is a word of the program's: nothing in it needs an escape. */
+static inline void jw_key(struct jw *w, const char *key)
+{
+    jw_key_plain(w, sv_from(key));
+}
 void jw_str(struct jw *w, sv s); /* SV_NULL writes null; invalid UTF-8 becomes U+FFFD */
 void jw_int(struct jw *w, int64_t v);
 void jw_real(struct jw *w, double v);
@@ -72,10 +77,41 @@ void jw_ts(struct jw *w, ts t);            /* RFC 3339 string; TS_NONE writes nu
 void jw_json(struct jw *w, const json *j); /* a parsed value */
 void jw_raw(struct jw *w, sv text);        /* a value that is JSON text already */
 /* key + value in one call */
-void jw_kstr(struct jw *w, const char *key, sv v);
-void jw_kint(struct jw *w, const char *key, int64_t v);
-void jw_kbool(struct jw *w, const char *key, bool v);
-void jw_kopt(struct jw *w, const char *key, opt_int v); /* null if there is none */
-void jw_knull(struct jw *w, const char *key);
-void jw_kts(struct jw *w, const char *key, ts t);
-void jw_kmoney(struct jw *w, const char *key, money m);
+static inline void jw_kstr(struct jw *w, const char *key, sv v)
+{
+    jw_key(w, key);
+    jw_str(w, v);
+}
+static inline void jw_kint(struct jw *w, const char *key, int64_t v)
+{
+    jw_key(w, key);
+    jw_int(w, v);
+}
+static inline void jw_kbool(struct jw *w, const char *key, bool v)
+{
+    jw_key(w, key);
+    jw_bool(w, v);
+}
+/* null if there is none */
+static inline void jw_kopt(struct jw *w, const char *key, opt_int v)
+{
+    jw_key(w, key);
+    if (v.has)
+        jw_int(w, v.v);
+    else
+        jw_null(w);
+}
+static inline void jw_knull(struct jw *w, const char *key)
+{
+    jw_key(w, key);
+    jw_null(w);
+}
+static inline void jw_kts(struct jw *w, const char *key, ts t)
+{
+    jw_key(w, key);
+    jw_ts(w, t);
+}
+static inline void jw_kmoney(struct jw *w, const char *key, money m)
+{
+    jw_kint(w, key, m.minor);
+}

@@ -81,34 +81,51 @@ static size_t escape(struct buf *b, const char *p, size_t n)
     return 1;
 }
 
+/* Text is copied while it is plain; room is made for all of it at once, and again after each
+ * escape, which may be longer than what it stands for. */
 static void quoted(struct buf *b, sv s)
 {
-    buf_char(b, '"');
+    char *to = buf_room(b, s.n + 2);
+    *to++ = '"';
     for (size_t i = 0; i < s.n;) {
-        size_t run = i;
-        while (run < s.n && plain((unsigned char)s.p[run]))
-            run++;
-        if (run > i)
-            buf_add(b, (sv){s.p + i, run - i});
-        i = run < s.n ? run + escape(b, s.p + run, s.n - run) : run;
+        if (plain((unsigned char)s.p[i])) {
+            *to++ = s.p[i++];
+            continue;
+        }
+        b->n = (size_t)(to - b->p);
+        i += escape(b, s.p + i, s.n - i);
+        to = buf_room(b, s.n - i + 2);
     }
-    buf_char(b, '"');
+    *to++ = '"';
+    *to = '\0';
+    b->n = (size_t)(to - b->p);
 }
 
-void jw_key_sv(struct jw *w, sv key)
+static void before_key(struct jw *w)
 {
     assert(w->depth > 0 && !w->key);
     if (w->comma)
         buf_char(w->out, ',');
-    quoted(w->out, key);
-    buf_char(w->out, ':');
     w->key = true;
     w->comma = true;
 }
 
-void jw_key(struct jw *w, const char *key)
+void jw_key_sv(struct jw *w, sv key)
 {
-    jw_key_sv(w, sv_from(key));
+    before_key(w);
+    quoted(w->out, key);
+    buf_char(w->out, ':');
+}
+
+void jw_key_plain(struct jw *w, sv key)
+{
+    before_key(w);
+    char *to = buf_room(w->out, key.n + 3);
+    *to++ = '"';
+    memcpy(to, key.p, key.n);
+    to += key.n;
+    memcpy(to, "\":", 3);
+    w->out->n += key.n + 3;
 }
 
 void jw_raw(struct jw *w, sv text)
@@ -134,9 +151,8 @@ void jw_str(struct jw *w, sv s)
 
 void jw_int(struct jw *w, int64_t v)
 {
-    char text[24];
-    int n = snprintf(text, sizeof text, "%lld", (long long)v);
-    jw_raw(w, (sv){text, (size_t)n});
+    char text[INT_TEXT];
+    jw_raw(w, sv_from_i64(v, text));
 }
 
 void jw_real(struct jw *w, double v)
@@ -159,49 +175,4 @@ void jw_ts(struct jw *w, ts t)
 {
     char text[TS_TEXT];
     jw_str(w, ts_is_none(t) ? SV_NULL : ts_text(t, text));
-}
-
-void jw_kstr(struct jw *w, const char *key, sv v)
-{
-    jw_key(w, key);
-    jw_str(w, v);
-}
-
-void jw_kint(struct jw *w, const char *key, int64_t v)
-{
-    jw_key(w, key);
-    jw_int(w, v);
-}
-
-void jw_kbool(struct jw *w, const char *key, bool v)
-{
-    jw_key(w, key);
-    jw_bool(w, v);
-}
-
-void jw_kopt(struct jw *w, const char *key, opt_int v)
-{
-    jw_key(w, key);
-    if (v.has)
-        jw_int(w, v.v);
-    else
-        jw_null(w);
-}
-
-void jw_knull(struct jw *w, const char *key)
-{
-    jw_key(w, key);
-    jw_null(w);
-}
-
-void jw_kts(struct jw *w, const char *key, ts t)
-{
-    jw_key(w, key);
-    jw_ts(w, t);
-}
-
-void jw_kmoney(struct jw *w, const char *key, money m)
-{
-    jw_key(w, key);
-    jw_int(w, m.minor);
 }

@@ -101,6 +101,19 @@ static size_t utf8_step(const unsigned char *p, size_t n)
     return overlong || surrogate || beyond ? 0 : len;
 }
 
+sv sv_from_i64(int64_t v, char out[INT_TEXT])
+{
+    uint64_t rest = v < 0 ? -(uint64_t)v : (uint64_t)v;
+    char *p = out + INT_TEXT;
+    do {
+        *--p = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (v < 0)
+        *--p = '-';
+    return (sv){p, (size_t)(out + INT_TEXT - p)};
+}
+
 bool sv_valid_utf8(sv a)
 {
     for (size_t i = 0; i < a.n;) {

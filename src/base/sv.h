@@ -49,6 +49,9 @@ sv sv_trim(sv a);       /* ASCII space, tab, CR, LF */
 sv sv_cut(sv *rest, char sep);
 /* Whole of `a` as a decimal int64, an optional '-' first. False if it is anything else. */
 bool sv_to_i64(sv a, int64_t *out);
+/* The other way: decimal text in `out`. */
+#define INT_TEXT 21
+sv sv_from_i64(int64_t v, char out[INT_TEXT]);
 bool sv_valid_utf8(sv a);
 bool sv_has_control(sv a); /* a byte below 0x20, or 0x7f */
 size_t sv_utf8_len(sv a);  /* code points of valid UTF-8 */

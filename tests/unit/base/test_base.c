@@ -35,6 +35,11 @@ static void strings(void **state)
     assert_false(sv_to_i64(SV("1x"), &v));
     assert_false(sv_to_i64(SV(""), &v));
     assert_false(sv_to_i64(SV("-"), &v));
+    char text[INT_TEXT];
+    assert_true(sv_eq(sv_from_i64(INT64_MIN, text), SV("-9223372036854775808")));
+    assert_true(sv_eq(sv_from_i64(INT64_MAX, text), SV("9223372036854775807")));
+    assert_true(sv_eq(sv_from_i64(0, text), SV("0")));
+    assert_true(sv_eq(sv_from_i64(-10, text), SV("-10")));
     assert_true(sv_eq_nocase(SV("AbC"), SV("aBc")));
     assert_true(sv_is(sv_trim(SV(" \t x \r\n")), "x"));
     assert_true(sv_valid_utf8(SV("\xf0\x9f\x98\x80")));
