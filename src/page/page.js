@@ -410,10 +410,13 @@ async function sign() {
   try {
     answer = await call('POST', `/api/auth/${mode}`, { email, password });
   } catch (e) {
+    if (e.code === 'email_taken') {
+      setMode('login');
+      throw e;
+    }
     const all = {};
-    for (const one of (e.value && e.value.errors) || []) all[one.pointer.slice(1)] = sentence(one.message);
+    for (const one of (e.value && e.value.errors) || []) all[one.pointer.slice(1)] = sentence(/^[a-z]/.test(one.message) ? `it ${one.message}` : one.message);
     if (fieldErrors(all)) return;
-    if (e.code === 'email_taken') setMode('login');
     throw e;
   }
   $('sign').reset();
