@@ -285,6 +285,9 @@ static err parse_body(struct http_conn *x)
     if (x->query_bad)
         return FAIL(ERR_BAD_REQUEST, "bad percent encoding in the query");
     r->body = buf_sv(&x->body);
+    sv coding = req_header(r, "Content-Encoding");
+    if (r->body.n > 0 && !sv_empty(coding) && !sv_eq_nocase(sv_trim(coding), SV("identity")))
+        return FAIL(ERR_MEDIA_TYPE, "send the body without a Content-Encoding");
     if (r->route->body == BODY_JSON)
         return parse_json(x);
     if (r->route->body == BODY_FORM && !form_parse(r->mem, r->body, &x->form))

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define CONN_MEMORY  (18 * 1024) /* a little above the header limit of 16 KiB */
+#define TARGET_MAX   (14 * 1024) /* the request's target, and what its parameters take */
+#define PARAM_MEMORY 64
 #define STOP_SECONDS 10
 #define POOL_KEEP    128
 #define BUF_KEEP     (64 * 1024)
@@ -467,15 +469,34 @@ static void on_connection(void *cls, struct MHD_Connection *mc, void **context,
     *context = link_open(&s->links, fd->connect_fd, at->client_addr);
 }
 
+/* The library keeps a query's parameters in the connection's memory and falls silent when they do
+ * not fit: refused here, before it tries. Nothing else is being sent on the socket at this time. */
+static void refuse_long_target(struct link *l, const char *uri)
+{
+    static const char answer[] = "HTTP/1.1 414 URI Too Long\r\nConnection: close\r\n"
+                                 "Content-Length: 0\r\n\r\n";
+    size_t n = 0, params = 1;
+    for (; uri[n] != '\0'; n++)
+        params += uri[n] == '&';
+    if (n + params * PARAM_MEMORY <= TARGET_MAX)
+        return;
+    ssize_t sent = send(l->fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)sent;
+    l->linger = true;
+    shutdown(l->fd, SHUT_RDWR);
+}
+
 /* The first line is there: the header's deadline runs. */
 static void *on_target(void *cls, const char *uri, struct MHD_Connection *mc)
 {
-    (void)cls, (void)uri;
+    (void)cls;
     const union MHD_ConnectionInfo *i =
         MHD_get_connection_info(mc, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct link *l = i->socket_context;
     if (l != NULL && l->state == LINK_IDLE)
         link_set(l, LINK_HEADER, clock_mono_us());
+    if (l != NULL)
+        refuse_long_target(l, uri);
     return NULL;
 }
 
