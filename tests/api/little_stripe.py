@@ -130,17 +130,20 @@ class LittleStripe:
             for s in self.sessions.values():
                 if s.get("payment_intent") == path.split("/")[3]:
                     return 200, self.payment(s["id"])
+        if path == "/v1/prices":
+            return 200, {"object": "list", "has_more": False, "url": path,
+                         "data": [{"id": "price_premium", "object": "price", "unit_amount": 3200, "currency": "usd"}]}
         if method == "GET":
             return 200, {"object": "list", "data": [], "has_more": False, "url": path}
         return 404, {"error": {"type": "invalid_request_error", "code": "resource_missing", "message": "none"}}
 
     def session(self, form):
         n = len(self.sessions) + 1
-        price = form["line_items"]["0"]["price_data"]
+        price = form["line_items"]["0"].get("price_data", {"unit_amount": 3200, "currency": "usd"})
         s = {"id": f"cs_test_{n}_{id(self)}", "object": "checkout.session", "mode": form["mode"], "status": "open",
              "payment_status": "unpaid", "amount_total": int(price["unit_amount"]), "currency": price["currency"],
              "client_reference_id": form.get("client_reference_id"), "customer": form.get("customer"),
-             "metadata": form["metadata"], "payment_metadata": form["payment_intent_data"]["metadata"],
+             "metadata": form["metadata"], "payment_metadata": form.get("payment_intent_data", {}).get("metadata", {}),
              "expires_at": int(form["expires_at"]), "created": self.now(), "livemode": False, "payment_intent": None,
              "subscription": None, "customer_details": None, "url": f"{self.base}/pay/{n}"}
         self.sessions[s["id"]] = s
