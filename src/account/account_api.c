@@ -135,6 +135,7 @@ static err account_login(struct req *r)
 static err account_logout(struct req *r)
 {
     bool gone;
+    TRY(body_read(r, NULL, 0));
     if (r->session.p)
         TRY(session_del(r->tx, r->mem, r->session, &r->member, &gone));
     account_cookie_end(r);

@@ -199,6 +199,7 @@ err chat_turn_resume(struct req *r)
 err chat_turn_stop(struct req *r)
 {
     struct one_message m = message_of(r);
+    TRY(body_read(r, NULL, 0));
     TRY(db_write(r->db, r->mem, turn_ask_stop, &m));
     turn_cancel(m.answer);
     struct jw *w = reply_json(r, 202);

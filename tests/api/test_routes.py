@@ -103,3 +103,101 @@ def test_somebody_elses(world):
         assert a == b
     assert other.delete(f"/api/auth/sessions/{session}").status == 404
     assert mine.get("/api/auth/me").status == 200
+
+
+# ---- another member's id, and ids that are smuggled in
+
+def owned(world):
+    """A member with one of everything that has an id of its own."""
+    m = world["server"].member()
+    a = world["boss"].post("/api/admin/discounts", {"userId": m.user_id, "percent": 100, "reason": "a test"})
+    assert a.status in (200, 201), a
+    m.ids = {"session": m.get("/api/auth/sessions").json["data"][0]["id"],
+             "purchase": m.post("/api/purchases/checkout", {"item": "quiz:big-five"}).json["purchaseId"]}
+    saved = m.post("/api/chat/save", {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}).json
+    m.ids["conversation"], m.ids["message"] = saved["conversationId"], saved["messageIds"][1]
+    return m
+
+
+# What each id of a path names. A new route with an id has to say so here.
+NAMES = {"/api/auth/sessions/{id}": ["session"], "/api/purchases/{id}": ["purchase"], "/api/purchases/{id}/receipt": ["purchase"],
+         "/api/chat/conversations/{id}": ["conversation"], "/api/chat/conversations/{id}/messages": ["conversation"],
+         "/api/chat/conversations/{id}/messages/{messageId}/stream": ["conversation", "message"],
+         "/api/chat/conversations/{id}/messages/{messageId}/stop": ["conversation", "message"]}
+NOBODYS = {"/api/catalog/{item}", "/unsubscribe/{token}"}   # ids of things that belong to nobody
+BODIES = {"/api/chat/conversations/{id}/messages": {"content": "hello"}, "/api/chat/conversations/{id}": {"title": "mine now"}}
+WITH_ID = [r for r in ROUTES if "{" in r["path"] and r["auth"] != "admin" and r["path"] not in NOBODYS]
+
+
+@pytest.mark.parametrize("r", WITH_ID, ids=name)
+def test_another_members_id_answers_like_a_missing_one(world, r):
+    server, owner, names = world["server"], owned(world), NAMES[r["path"]]
+    visitor = Client(server)
+    visitor.post("/api/chat/save", {"messages": [{"role": "user", "content": "x"}]})     # gets a cookie
+    before = server.state()
+    for c in (world["other"], visitor):
+        if r["auth"] == "member" and c is visitor:
+            continue
+        answers = []
+        for known in (True, False):
+            ids = iter([owner.ids[n] if known else n_nobody(owner.ids[n]) for n in names])
+            url = re.sub(r"\{\w+\}", lambda _: next(ids), r["path"])
+            a = ask(c, r, url, BODIES.get(r["path"]) if r["method"] != "GET" else None)
+            answers.append((a.status, {k: v for k, v in a.json.items() if k != "requestId"}))
+        assert answers[0] == answers[1] and answers[0][0] in (404, 503), answers
+    assert server.state() == before
+    assert owner.get("/api/auth/me").status == 200
+    assert owner.get(f"/api/chat/conversations/{owner.ids['conversation']}/messages").json["messages"]
+
+
+def n_nobody(id_):
+    """An id of the same form that nobody has."""
+    return re.sub(r"[0-9a-f](?=[^_]*$)", "0", id_)
+
+
+@pytest.mark.parametrize("r", [r for r in ROUTES if r["body"] == "json" and r["auth"] in ("none", "public", "visitor", "member")],
+                         ids=name)
+def test_an_identity_in_the_body_is_nobodys(world, r):
+    """Identity fields are ignored everywhere, other unknown fields refused (SPEC §5): nothing happens to anybody else."""
+    server, other = world["server"], world["other"]
+    before = others_state(server)
+    valid = {"/api/chat/save": {"messages": [{"role": "user", "content": "mine"}]}, "/api/purchases/checkout": {"item": "quiz:mood-check"},
+             "/api/chat/conversations/{id}/messages": {"content": "mine"}}.get(r["path"], {})
+
+    def told(**more):
+        c = server.member()
+        ids = owned_ids(c) if "{" in r["path"] else {}
+        return ask(c, r, re.sub(r"\{(\w+)\}", lambda k: ids.get(k.group(1), NOBODY), r["path"]), {**valid, **more})
+
+    plain, ignored = told(), told(userId=other.user_id)
+    assert ignored.status == plain.status and other.user_id not in ignored.text, (plain, ignored)
+    for name_ in ("memberId", "customer", "owner_id"):
+        a = told(**{name_: other.user_id})
+        assert a.status == plain.status if r["lenient"] else a.status >= 400, a
+        if a.status == 422:
+            assert "/" + name_ in [e["pointer"] for e in a.json["errors"]] or plain.status == 422, a
+    assert others_state(server) == before
+    assert other.get("/api/auth/me").status == 200
+
+
+def owned_ids(c):
+    saved = c.post("/api/chat/save", {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}).json
+    return {"id": saved["conversationId"], "messageId": saved["messageIds"][1]}
+
+
+def others_state(server):
+    return json.loads(server.state())["members"]["o@example.com"]
+
+
+@pytest.mark.parametrize("r", [r for r in ROUTES if r["method"] != "GET" and r["auth"] in ("visitor", "member")], ids=name)
+def test_an_identity_in_the_query_changes_nobody(world, r):
+    server, other = world["server"], world["other"]
+    before = others_state(server)
+    conversations = other.get("/api/chat/history").json
+    for query in (f"userId={other.user_id}", f"memberId={other.user_id}&email=o@example.com"):
+        # one person without, one with: the same answer, or the parameter is refused
+        plain, got = ask(server.member(), r), ask(server.member(), r, path(r) + "?" + query)
+        assert got.status in (plain.status, 422), (plain, got)
+        assert other.user_id not in got.text
+    assert others_state(server) == before
+    assert other.get("/api/auth/me").status == 200 and other.get("/api/chat/history").json == conversations
