@@ -13,7 +13,7 @@ from .client import Client
 from .process import BUILD, PATIENCE, Process, free_port
 
 SANITIZER = {
-    "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:exitcode=99",
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
     "TSAN_OPTIONS": "halt_on_error=1:exitcode=99:suppressions=" + str(pathlib.Path(__file__).parents[1] / "tsan.supp"),
 }
