@@ -15,6 +15,7 @@
 #define SHRINK_PAGES  (128 * 256) /* a long reader kept it: give the disk back */
 #define LOOK_EVERY_MS 50
 #define IDLE_LOOKS    20 /* a second without commits */
+#define TRIES         40 /* while the writer is held: a long reader is left for the next time */
 
 struct checkpointer {
     struct sqlite *sqlite;
@@ -25,6 +26,11 @@ struct checkpointer {
     pthread_cond_t cond;
     bool stop;
 };
+
+static void nap(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
 
 static bool wait_a_little(struct checkpointer *c)
 {
@@ -43,14 +49,27 @@ static bool wait_a_little(struct checkpointer *c)
     return go;
 }
 
+/* Folding stops at what the oldest snapshot reads, and a snapshot that begins before all is folded
+ * reads the log: it would keep the log from starting over for as long as nobody commits, and the
+ * writer is held. So readers are sent on before each step, and again if one was in mid-read. */
+static bool fold_all(struct checkpointer *c, bool restart, bool shrink)
+{
+    for (int i = 0; i < TRIES; i++) {
+        sqlite_end_all(c->sqlite);
+        if (sq_checkpoint(c->conn, restart, shrink))
+            return true;
+        nap();
+    }
+    return false;
+}
+
 static void start_over(struct checkpointer *c, bool shrink)
 {
-    sq_checkpoint(c->conn, false, false);
-    sq_checkpoint(c->conn, false, false);
+    (void)sq_checkpoint(c->conn, false, false);
+    (void)sq_checkpoint(c->conn, false, false);
     writer_hold(c->writer);
-    sq_checkpoint(c->conn, false, false); /* now the whole log is folded … */
-    sqlite_end_all(c->sqlite); /* … and what begins to read from here on reads the file */
-    sq_checkpoint(c->conn, true, shrink); /* waits for those that still read the log */
+    if (fold_all(c, false, false))
+        (void)fold_all(c, true, shrink);
     writer_resume(c->writer);
 }
 
@@ -69,7 +88,7 @@ static void *checkpoint_main(void *arg)
             start_over(c, pages >= SHRINK_PAGES);
             limit = pages + RESTART_PAGES; /* if a long reader prevented it: not at once again */
         } else if (quiet == IDLE_LOOKS && pages != folded) {
-            sq_checkpoint(c->conn, false, false);
+            (void)sq_checkpoint(c->conn, false, false);
             folded = pages;
         }
     }

@@ -3,10 +3,11 @@
 #include "db/db.h"
 #include <stdatomic.h>
 
-#define DB_AFTER_MAX  8
-#define DB_TRIES      4 /* runs of one body in all, after conflicts */
-#define DB_BUSY_MS    5000
-#define DB_ARENA_NONE ((struct arena_mark){NULL, 0})
+#define DB_AFTER_MAX     8
+#define DB_TRIES         4 /* runs of one body in all, after conflicts */
+#define DB_BUSY_MS       5000
+#define DB_CHECKPOINT_MS 5 /* a checkpoint's patience with readers, before it asks them again */
+#define DB_ARENA_NONE    ((struct arena_mark){NULL, 0})
 
 struct sq_conn;
 struct sqlite;
@@ -68,8 +69,8 @@ err sq_exec(struct sq_conn *c, const char *sql) MUST_USE;
 err sq_foreign_key_check(struct sq_conn *c) MUST_USE;
 void sq_count_wal(struct sq_conn *c, atomic_int *pages);
 /* One checkpoint; `restart` waits for readers so that the log starts over, `shrink` cuts the file.
- */
-void sq_checkpoint(struct sq_conn *c, bool restart, bool shrink);
+ * True: all of the log is folded, and with `restart` nobody reads it any more. */
+bool sq_checkpoint(struct sq_conn *c, bool restart, bool shrink);
 /* Where SQLite counts commits of all processes, valid while c is open; NULL if not to be had. */
 const uint32_t *sq_change_count(struct sq_conn *c);
 err sq_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,

@@ -164,14 +164,15 @@ void sq_count_wal(struct sq_conn *c, atomic_int *pages)
     sqlite3_wal_hook(c->h, wal_hook, pages);
 }
 
-void sq_checkpoint(struct sq_conn *c, bool restart, bool shrink)
+bool sq_checkpoint(struct sq_conn *c, bool restart, bool shrink)
 {
     int mode = shrink    ? SQLITE_CHECKPOINT_TRUNCATE
                : restart ? SQLITE_CHECKPOINT_RESTART
                          : SQLITE_CHECKPOINT_PASSIVE;
     /* Busy (a reader of old pages, another process) is no fault: the next one gets further. */
-    sqlite3_busy_timeout(c->h, 50);
-    (void)sqlite3_wal_checkpoint_v2(c->h, NULL, mode, NULL, NULL);
+    int log = 0, folded = -1;
+    sqlite3_busy_timeout(c->h, DB_CHECKPOINT_MS);
+    return sqlite3_wal_checkpoint_v2(c->h, NULL, mode, &log, &folded) == SQLITE_OK && folded == log;
 }
 
 /* The header of the log's index in shared memory: its third word, iChange, grows with every commit.
