@@ -20,17 +20,19 @@ SELECT MIN(run_at) AS at FROM (
     UNION ALL SELECT MIN(run_at) FROM job WHERE state = 'ready' AND priority = 0
     UNION ALL SELECT MIN(run_at) FROM job WHERE state = 'ready' AND priority = 1) AS lanes;
 
+-- Suspects (two crashes) are claimed alone: the third is then surely theirs.
 -- name: job_claim :many
--- in: lane int, now ts, n int, kinds text, worker text, until ts
+-- in: lane int, now ts, n int, kinds text, worker text, until ts, alone bool
 -- out: id text, kind text, key text?, payload text, attempt int, token int, run_at ts
 UPDATE job SET state = 'running', token = token + 1, attempt = attempt + 1, worker = $worker, leased_until = $until
 WHERE id IN (SELECT id FROM job WHERE state = 'ready' AND priority = $lane AND run_at <= $now
-                 AND $kinds LIKE '%,' || kind || ',%' ORDER BY run_at LIMIT $n)
+                 AND (crashes >= 2) = $alone AND $kinds LIKE '%,' || kind || ',%' ORDER BY run_at LIMIT $n)
 RETURNING id, kind, key, payload, attempt, token, run_at;
 -- [pg]
 WITH due AS MATERIALIZED (
     SELECT id FROM job WHERE state = 'ready' AND priority = $lane AND run_at <= $now
-        AND $kinds LIKE '%,' || kind || ',%' ORDER BY run_at LIMIT $n FOR UPDATE SKIP LOCKED)
+        AND CASE WHEN crashes >= 2 THEN 1 ELSE 0 END = $alone AND $kinds LIKE '%,' || kind || ',%'
+    ORDER BY run_at LIMIT $n FOR UPDATE SKIP LOCKED)
 UPDATE job SET state = 'running', token = token + 1, attempt = attempt + 1, worker = $worker, leased_until = $until
 FROM due WHERE job.id = due.id
 RETURNING job.id, job.kind, job.key, job.payload, job.attempt, job.token, job.run_at;
@@ -51,6 +53,16 @@ UPDATE job SET state = CASE WHEN cancel = 1 THEN 'cancelled' ELSE 'ready' END,
     finished_at = CASE WHEN cancel = 1 THEN $now ELSE NULL END,
     run_at = CASE WHEN rerun_at < $run_at THEN rerun_at ELSE $run_at END,
     attempt = attempt - $uncount, rerun_at = NULL, crashes = 0, worker = NULL, leased_until = NULL, error = $error
+WHERE id = $id AND token = $token AND state = 'running';
+
+-- Claimed, not begun: as if it had not been claimed.
+-- name: job_put_back :exec
+-- in: id text, token int, run_at ts, now ts
+UPDATE job SET state = CASE WHEN cancel = 1 THEN 'cancelled' ELSE 'ready' END,
+    live_key = CASE WHEN cancel = 1 THEN NULL ELSE live_key END,
+    finished_at = CASE WHEN cancel = 1 THEN $now ELSE NULL END,
+    run_at = CASE WHEN rerun_at < $run_at THEN rerun_at ELSE $run_at END,
+    attempt = attempt - 1, rerun_at = NULL, worker = NULL, leased_until = NULL
 WHERE id = $id AND token = $token AND state = 'running';
 
 -- name: job_kill :exec
@@ -83,7 +95,7 @@ SELECT worker, COUNT(*) AS n FROM job WHERE state = 'running' AND leased_until <
 -- The worker of these jobs died. Three crashes: dead.
 -- name: job_rescue :many
 -- in: worker text, wall ts, now ts
--- out: id text, kind text, state text
+-- out: id text, kind text, state text, crashes int
 UPDATE job SET crashes = crashes + 1,
     state = CASE WHEN cancel = 1 THEN 'cancelled' WHEN crashes >= 2 THEN 'dead' ELSE 'ready' END,
     live_key = CASE WHEN crashes >= 2 OR cancel = 1 THEN NULL ELSE live_key END,
@@ -91,7 +103,7 @@ UPDATE job SET crashes = crashes + 1,
     run_at = CASE WHEN run_at < $now THEN run_at ELSE $now END, rerun_at = NULL,
     error = 'the worker died while it ran', worker = NULL, leased_until = NULL
 WHERE state = 'running' AND worker = $worker AND leased_until < $wall
-RETURNING id, kind, state;
+RETURNING id, kind, state, crashes;
 
 -- name: job_progress_set :opt
 -- in: id text, token int, done int, total int, unit text
@@ -155,11 +167,13 @@ SELECT kind, state, COUNT(*) AS n FROM job GROUP BY kind, state ORDER BY kind, s
 
 -- name: job_health :one
 -- in: now ts
--- out: oldest ts?, ready int, running int, dead int
+-- out: oldest ts?, ready int, running int, dead int, suspects int
 SELECT (SELECT MIN(run_at) FROM job WHERE state = 'ready' AND priority IN (-1, 0, 1) AND run_at <= $now) AS oldest,
     (SELECT COUNT(*) FROM job WHERE state = 'ready' AND priority IN (-1, 0, 1) AND run_at <= $now) AS ready,
     (SELECT COUNT(*) FROM job WHERE state = 'running') AS running,
-    (SELECT COUNT(*) FROM job WHERE state = 'dead') AS dead;
+    (SELECT COUNT(*) FROM job WHERE state = 'dead') AS dead,
+    (SELECT COUNT(*) FROM job WHERE state = 'ready' AND priority IN (-1, 0, 1) AND run_at <= $now AND crashes >= 2)
+        AS suspects;
 
 -- name: job_redrive :exec
 -- in: id text, now ts

@@ -105,6 +105,8 @@ static void rescue_worker(struct job_runner *r, struct arena *mem, sv worker, ts
         log_event(dead ? LOG_ERROR : LOG_WARN, dead ? "job.poison" : "job.rescued", "id",
                   arena_cstr(mem, q.rows[i].id), "kind", arena_cstr(mem, q.rows[i].kind), NULL);
         metric_add("mb_jobs_rescued_total", 1);
+        if (!dead && q.rows[i].crashes >= 2)
+            atomic_store(&r->suspects, true);
     }
     if (q.n > 0)
         job_wake();
@@ -145,6 +147,7 @@ static err overdue_run(struct db_tx *tx, struct arena *mem, void *arg)
 
 static void rescue(struct job_runner *r, struct arena *mem)
 {
+    job_keeper_adopt(r); /* a neighbour died: no need to wait for its leases to end */
     struct overdue o = {.wall = clock_wall()};
     if (db_read(r->db, mem, overdue_run, &o) != OK)
         return;
@@ -291,6 +294,10 @@ static void gauges(struct job_runner *r, struct arena *mem)
     metric_set("mb_jobs_ready", h.ready);
     metric_set("mb_jobs_running", h.running);
     metric_set("mb_jobs_dead", h.dead);
+    if (h.suspects > 0) {
+        atomic_store(&r->suspects, true);
+        job_wake();
+    }
 }
 
 static bool every(int64_t *last_us, int64_t period_us)

@@ -116,7 +116,7 @@ static err put_back_run(struct db_tx *tx, struct arena *mem, void *arg)
 {
     (void)mem;
     const struct put_back *p = arg;
-    return job_store_retry(tx, p->c->id, p->c->token, p->at, true, SV_NULL, clock_now());
+    return job_store_put_back(tx, p->c->id, p->c->token, p->at, clock_now());
 }
 
 /* More of a limited kind were claimed than it may start: the rest waits for its turn. */
@@ -129,10 +129,10 @@ static void over_rate(struct job_runner *r, struct arena *mem, struct kind_state
         log_event(LOG_WARN, "job.put_back", "error", err_detail(e), NULL);
 }
 
-static size_t free_slots(struct job_runner *r)
+static size_t free_slots(struct job_runner *r, bool alone)
 {
     pthread_mutex_lock(&r->lock);
-    size_t most = (size_t)r->threads * AHEAD, busy = r->in_flight;
+    size_t most = alone ? 1 : (size_t)r->threads * AHEAD, busy = r->in_flight;
     pthread_mutex_unlock(&r->lock);
     return busy < most ? most - busy : 0;
 }
@@ -149,7 +149,8 @@ static int64_t dispatch(struct job_runner *r, struct arena *mem)
     }
     if (r->dev)
         clock_set_offset(l.moved ? l.offset : 0);
-    size_t slots = free_slots(r);
+    bool alone = atomic_load(&r->suspects);
+    size_t slots = free_slots(r, alone);
     if (slots == 0)
         return poll; /* a finished job rings */
     ts now = clock_now();
@@ -161,7 +162,8 @@ static int64_t dispatch(struct job_runner *r, struct arena *mem)
     struct claim c = {.want = {.now = now,
                                .until = ts_add(clock_wall(), JOB_LEASE_MS),
                                .n = (int64_t)slots,
-                               .worker = sv_from(r->worker)}};
+                               .worker = sv_from(r->worker),
+                               .alone = alone}};
     c.want.kinds = kinds_open(r, mem, &rate_wait);
     e = db_write(r->db, mem, claim_run, &c);
     if (e != OK) {
@@ -178,6 +180,10 @@ static int64_t dispatch(struct job_runner *r, struct arena *mem)
     }
     if (c.n > 0)
         return 0;
+    if (alone) { /* none is left */
+        atomic_store(&r->suspects, false);
+        return 0;
+    }
     if (rate_wait > 0)
         return rate_wait < poll ? rate_wait : poll;
     return poll < 100 ? poll

@@ -38,6 +38,9 @@ struct job_runner {
     unsigned in_flight; /* claimed and not yet finished, waiting ones too */
     bool stopping;      /* under lock */
     atomic_bool stop;
+    /* Jobs that two crashes were about may be innocent neighbours of a bad one. They run one by one
+     * with nothing beside them, so that a third crash is surely their own. */
+    atomic_bool suspects;
 };
 
 void *job_keeper_main(void *runner);

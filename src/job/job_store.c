@@ -43,7 +43,8 @@ err job_store_claim(struct db_tx *tx, struct arena *mem, const struct job_want *
                                  .n = in->n - (int64_t)have,
                                  .kinds = in->kinds,
                                  .worker = in->worker,
-                                 .until = in->until};
+                                 .until = in->until,
+                                 .alone = in->alone};
         struct job_claim_row *rows;
         size_t got;
         TRY(q_job_claim(tx, mem, &q, &rows, &got));
@@ -81,6 +82,14 @@ err job_store_retry(struct db_tx *tx, sv id, int64_t token, ts run_at, bool unco
         .id = id, .token = token, .run_at = run_at, .uncount = uncount, .error = error, .now = now};
     int64_t changed = 0;
     err e = q_job_retry(tx, NULL, &in, &changed);
+    return fenced(e, changed);
+}
+
+err job_store_put_back(struct db_tx *tx, sv id, int64_t token, ts run_at, ts now)
+{
+    struct job_put_back_in in = {.id = id, .token = token, .run_at = run_at, .now = now};
+    int64_t changed = 0;
+    err e = q_job_put_back(tx, NULL, &in, &changed);
     return fenced(e, changed);
 }
 

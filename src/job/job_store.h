@@ -8,6 +8,7 @@ struct job_want {
     ts now, until;
     int64_t n;
     sv kinds, worker; /* ",a,b," */
+    bool alone;       /* of the suspects: those that two crashes were about */
 };
 struct job_claimed {
     sv id, kind, key, payload;
@@ -20,5 +21,7 @@ err job_store_claim(struct db_tx *tx, struct arena *mem, const struct job_want *
 err job_store_done(struct db_tx *tx, sv id, int64_t token, ts now) MUST_USE;
 err job_store_retry(struct db_tx *tx, sv id, int64_t token, ts run_at, bool uncount, sv error,
                     ts now) MUST_USE;
+/* Claimed, but its turn is not yet; neither an attempt nor a crash. */
+err job_store_put_back(struct db_tx *tx, sv id, int64_t token, ts run_at, ts now) MUST_USE;
 err job_store_kill(struct db_tx *tx, sv id, int64_t token, sv error, ts now) MUST_USE;
 void job_wake(void);

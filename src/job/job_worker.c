@@ -204,7 +204,7 @@ void *job_worker_main(void *arg)
         item_run(r, it);
         arena_free(it->mem);
         pthread_mutex_lock(&r->lock);
-        bool hungry = --r->in_flight <= r->threads;
+        bool hungry = --r->in_flight <= r->threads; /* none in flight: a suspect may begin */
         pthread_mutex_unlock(&r->lock);
         if (hungry)
             job_wake();

@@ -102,6 +102,22 @@ err mail_store_list(struct db_tx *tx, struct arena *mem, const struct mail_filte
     return OK;
 }
 
+/* It may arrive twice: kept among the mail's events, for good. */
+static err doubt_mark(struct db_tx *tx, const struct mail_row *m, sv why, ts now)
+{
+    ARENA_AUTO mem = arena_new(0);
+    struct mail_event_insert_in in = {
+        .key = arena_printf(mem, "in_doubt:%.*s:%lld", SV_ARG(m->id), (long long)m->attempts),
+        .email_id = m->id,
+        .provider = SV("mybeing"),
+        .type = SV("in_doubt"),
+        .address = SV_NULL,
+        .detail = why,
+        .at = now,
+        .now = now};
+    return q_mail_event_insert(tx, NULL, &in, NULL);
+}
+
 err mail_store_begin(struct db_tx *tx, const struct mail_row *m, sv provider, ts now, bool *won)
 {
     struct mail_begin_in in = {
@@ -109,6 +125,8 @@ err mail_store_begin(struct db_tx *tx, const struct mail_row *m, sv provider, ts
     int64_t changed = 0;
     TRY(q_mail_begin(tx, NULL, &in, &changed));
     *won = changed == 1;
+    if (*won && sv_is(m->state, mail_state_name(MAIL_SENDING)) && !sv_is(m->provider, "console"))
+        return doubt_mark(tx, m, SV("the worker died while it was sending"), now);
     return OK;
 }
 
@@ -123,6 +141,10 @@ err mail_store_result(struct db_tx *tx, const struct mail_row *m, const struct m
                                 .doubt_until = e->doubt_until,
                                 .left = mail_state_rank(e->state) >= MAIL_RANK_LEFT,
                                 .now = now};
+    struct mail_row tried = *m;
+    tried.attempts++;
+    if (e->state == MAIL_STATE_DOUBT)
+        TRY(doubt_mark(tx, &tried, e->error, now));
     return q_mail_result(tx, NULL, &in, NULL);
 }
 
@@ -135,6 +157,8 @@ err mail_store_state(struct db_tx *tx, const struct mail_row *m, const struct ma
                                    .error = e->error,
                                    .doubt_until = e->doubt_until,
                                    .now = now};
+    if (e->state == MAIL_STATE_DOUBT)
+        TRY(doubt_mark(tx, m, e->error, now));
     return q_mail_state_set(tx, NULL, &in, NULL);
 }
 

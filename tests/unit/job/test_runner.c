@@ -388,6 +388,7 @@ static void stale_finish_is_refused(void **state)
     assert_false(there); /* what ran in the transaction of the finish is undone with it */
 }
 
+static bool suspects_only;
 static err claim_run(struct db_tx *tx, struct arena *m, void *arg)
 {
     struct job_claimed *got;
@@ -395,7 +396,8 @@ static err claim_run(struct db_tx *tx, struct arena *m, void *arg)
                          .until = {1}, /* long ago: its worker died */
                          .n = 10,
                          .kinds = SV(",count,"),
-                         .worker = SV("gone")};
+                         .worker = SV("gone"),
+                         .alone = suspects_only};
     return job_store_claim(tx, m, &w, &got, arg);
 }
 static err rescue_run(struct db_tx *tx, struct arena *m, void *arg)
@@ -405,19 +407,42 @@ static err rescue_run(struct db_tx *tx, struct arena *m, void *arg)
     return q_job_rescue(tx, m, &in, &rows, arg);
 }
 
+static void crash(int number)
+{
+    size_t claimed = 0, rescued = 0;
+    suspects_only = number == 3;
+    assert_int_equal(db_write(db, mem, claim_run, &claimed), OK);
+    assert_int_equal(claimed, 1);
+    assert_int_equal(db_write(db, mem, rescue_run, &rescued), OK);
+    assert_int_equal(rescued, 1);
+    assert_int_equal(last("count").crashes, number);
+}
+
 static void three_crashes_are_enough(void **state)
 {
     (void)state;
     put((struct job_new){.kind = "count"});
-    for (int i = 1; i <= 3; i++) {
-        size_t claimed = 0, rescued = 0;
-        assert_int_equal(db_write(db, mem, claim_run, &claimed), OK);
-        assert_int_equal(claimed, 1);
-        assert_int_equal(db_write(db, mem, rescue_run, &rescued), OK);
-        assert_int_equal(rescued, 1);
-        assert_int_equal(last("count").crashes, i);
-    }
+    for (int i = 1; i <= 3; i++)
+        crash(i);
     assert_string_equal(arena_cstr(mem, last("count").state), "dead");
+}
+
+/* It may have been beside the job that brought the worker down: it gets a try of its own. */
+static void suspects_run_alone(void **state)
+{
+    (void)state;
+    put((struct job_new){.kind = "count"});
+    crash(1);
+    crash(2);
+    size_t claimed = 0;
+    suspects_only = false;
+    assert_int_equal(db_write(db, mem, claim_run, &claimed), OK);
+    assert_int_equal(claimed, 0); /* not among others */
+    for (int i = 0; i < 5; i++)
+        put((struct job_new){.kind = "count"});
+    start(2);
+    WAIT(ran == 6);
+    WAIT_STATE("count", "done");
 }
 
 static void overdue_lease_is_rescued(void **state)
@@ -550,6 +575,7 @@ int main(void)
         T(runs_out_of_attempts),
         T(stale_finish_is_refused),
         T(three_crashes_are_enough),
+        T(suspects_run_alone),
         T(overdue_lease_is_rescued),
         T(urgent_first),
         T(keeps_the_rate),
