@@ -2,6 +2,7 @@
 #include "base/crypto.h"
 #include "sandbox.h"
 #include <curl/curl.h>
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ static const char usage[] =
     "\n"
     "  mybeing-sandbox [--port N] [--forward-to URL] [--webhook-secret whsec_…] [--key sk_test_…]\n"
     "                  [--shape modern|legacy] [--dunning-end canceled|unpaid|past_due] [--quiet]\n"
+    "                  [--state FILE]                 what it knows is kept there over a restart\n"
     "  mybeing-sandbox [--port N] trigger EVENT       make Stripe send it\n"
     "  mybeing-sandbox [--port N] clock [+1 month]    show or move its clock\n"
     "  mybeing-sandbox [--port N] fault KIND [COUNT]  duplicate reorder delay drop lost_answer 429 "
@@ -36,6 +38,7 @@ static void read_env(void)
     sb_config.key = from_env("SANDBOX_KEY", NULL);
     sb_config.secret = from_env("SANDBOX_WEBHOOK_SECRET", sb_config.secret);
     sb_config.forward_to = from_env("SANDBOX_FORWARD_TO", NULL);
+    sb_config.state = from_env("SANDBOX_STATE", NULL);
     sb_config.legacy = !strcmp(from_env("SANDBOX_SHAPE", "modern"), "legacy");
 }
 
@@ -55,6 +58,7 @@ static int read_options(int argc, char **argv)
         {"shape", required_argument, NULL, 'S'},
         {"dunning-end", required_argument, NULL, 'd'},
         {"quiet", no_argument, NULL, 'q'},
+        {"state", required_argument, NULL, 'T'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -85,6 +89,9 @@ static int read_options(int argc, char **argv)
         case 'q':
             sb_config.quiet = true;
             break;
+        case 'T':
+            sb_config.state = optarg;
+            break;
         case 'h':
             fputs(usage, stdout);
             exit(0);
@@ -96,16 +103,50 @@ static int read_options(int argc, char **argv)
     return 0;
 }
 
+/* Until a signal to end; what changed is kept every second. */
+static void wait_for_the_end(const sigset_t *signals)
+{
+    struct timespec second = {.tv_sec = 1};
+    for (bool ended = false; !ended;) {
+        int got;
+        if (sb_config.state)
+            ended = sigtimedwait(signals, NULL, &second) > 0;
+        else
+            ended = sigwait(signals, &got) == 0;
+        if (!sb_config.state)
+            continue;
+        pthread_mutex_lock(&sb_lock);
+        if (!sb_state_save(sb_config.state))
+            fprintf(stderr, "mybeing-sandbox: %s cannot be written: %s\n", sb_config.state,
+                    strerror(errno));
+        pthread_mutex_unlock(&sb_lock);
+    }
+}
+
+static bool load(void)
+{
+    if (!sb_config.state)
+        return true;
+    pthread_mutex_lock(&sb_lock);
+    const char *wrong = sb_state_load(sb_config.state);
+    pthread_mutex_unlock(&sb_lock);
+    if (wrong)
+        fprintf(stderr, "mybeing-sandbox: %s cannot be read: %s; remove it to begin anew\n",
+                sb_config.state, wrong);
+    return !wrong;
+}
+
 static int serve(void)
 {
     sigset_t wait;
-    int got;
     sigemptyset(&wait);
     sigaddset(&wait, SIGTERM);
     sigaddset(&wait, SIGINT);
     pthread_sigmask(SIG_BLOCK, &wait, NULL);
     signal(SIGPIPE, SIG_IGN);
     sb_deliver_start();
+    if (!load())
+        return 1;
     if (!sb_http_start()) {
         fprintf(stderr,
                 "mybeing-sandbox: cannot listen on 127.0.0.1:%d; --port 0 takes a free port\n",
@@ -114,7 +155,7 @@ static int serve(void)
     }
     printf("sandbox listening on %s\n", sb_config.base);
     fflush(stdout);
-    sigwait(&wait, &got);
+    wait_for_the_end(&wait);
     sb_http_stop();
     /* The delivery thread may be in the middle of a call: the process ends without waiting for it.
      */

@@ -90,14 +90,19 @@ static void settings(struct buf *b)
 {
     buf_add(b, SV("<div class=\"card\"><h1>Stripe sandbox</h1><p class=\"s\">It plays Stripe on "
                   "this machine for people without an account: the API under <code>/v1</code>, "
-                  "Checkout and the portal as pages, signed webhooks, a clock of its own. Nothing "
-                  "is kept: a restart forgets everything.</p><dl><dt>Clock</dt><dd>"));
+                  "Checkout and the portal as pages, signed webhooks, a clock of its own. "
+                  "</p><dl><dt>Clock</dt><dd>"));
     sb_date_text(b, sb_now(), true);
     buf_add(b, SV("</dd><dt>Webhooks go to</dt><dd>"));
     if (sb_config.forward_to)
         sb_text(b, "code", "", sb_config.forward_to);
     else
         buf_add(b, SV("registered endpoints only"));
+    buf_add(b, SV("</dd><dt>Memory</dt><dd>"));
+    if (sb_config.state)
+        sb_text(b, "code", "", sb_config.state);
+    else
+        buf_add(b, SV("nothing is kept: a restart forgets everything"));
     buf_add(b, SV("</dd></dl></div>"));
 }
 

@@ -175,7 +175,7 @@ static void checkout(const char *method, const char *id, const char *body, struc
     char authenticated[8];
     if (!s) {
         sb_page_message(out, 404, "There is no such checkout",
-                        "The sandbox forgets everything when it restarts. Begin again in the "
+                        "Perhaps the sandbox was restarted and forgot it. Begin again in the "
                         "shop.");
         return;
     }
@@ -289,7 +289,7 @@ static void portal(const char *method, const char *id, const char *body, struct 
     char what[16], number[64];
     if (!s) {
         sb_page_message(out, 404, "There is no such portal session",
-                        "The sandbox forgets everything when it restarts. Open it again from the "
+                        "Perhaps the sandbox was restarted and forgot it. Open it again from the "
                         "shop.");
         return;
     }
@@ -319,7 +319,7 @@ static void invoice(const char *method, const char *id, struct sb_page *out)
     json_t *i = sb_find(id, "invoice");
     if (!i) {
         sb_page_message(out, 404, "There is no such invoice",
-                        "The sandbox forgets everything when it restarts.");
+                        "Perhaps the sandbox was restarted and forgot it.");
         return;
     }
     bool open = !strcmp(jstr(i, "status"), "open");

@@ -1,9 +1,10 @@
 /* mybeing-sandbox: plays Stripe on loopback (SPEC §7, stripe/CONTRACT.md). Public names begin with
  * sb_.
  *
- * All state is in memory under one lock, `sb_lock`; every function here except those of http.c,
- * deliver.c and main.c runs with it held. Objects are JSON trees in the newest API shape; keys that
- * begin with "_" are the sandbox's own and never leave it; references are ids (view.c expands).
+ * All state is in memory (and in the file of --state) under one lock, `sb_lock`; every function
+ * here except those of http.c, deliver.c and main.c runs with it held. Objects are JSON trees in
+ * the newest API shape; keys that begin with "_" are the sandbox's own and never leave it;
+ * references are ids (view.c expands).
  *
  *   spec.c   request checks        store.c  objects       view.c     shapes, expand
  *   event.c  events                deliver.c webhooks     timeline.c the clock, what is due when
@@ -28,6 +29,7 @@ struct sb_config {
     const char *forward_to; /* NULL: registered endpoints only */
     bool legacy;            /* shape of webhooks and events */
     bool quiet;
+    const char *state;    /* NULL: everything is forgotten at the end */
     char base[64];        /* "http://127.0.0.1:PORT" */
     char dunning_end[16]; /* canceled, unpaid or past_due */
 };
@@ -64,6 +66,13 @@ json_t *sb_all(const char *type);                  /* array, oldest first; borro
 void sb_delete(json_t *o);
 void sb_metadata_merge(json_t *o, json_t *given); /* "" removes a key, "" for all clears */
 
+json_t *sb_store_dump(void);         /* {type: [object, …]}; borrowed */
+void sb_store_load(json_t *by_type); /* into an empty store; keeps references */
+
+/* ---- state.c: --state FILE */
+bool sb_state_save(const char *path);        /* if anything changed; false: errno */
+const char *sb_state_load(const char *path); /* NULL, or what is wrong; no file is no state */
+
 /* ---- timeline.c: the sandbox's clock (Unix seconds) and what is due when */
 int64_t sb_now(void);
 enum sb_due {
@@ -83,6 +92,9 @@ void sb_timeline_move(int64_t to); /* steps through what is due until then; neve
 /* "+1 month", "+3 days", "+90 minutes", Unix seconds or RFC 3339 → a moment. False: not understood.
  */
 bool sb_timeline_parse(const char *text, int64_t *out);
+json_t *sb_timeline_dump(void); /* new: what is due */
+void sb_timeline_load(const json_t *due);
+uint64_t sb_timeline_orders(void); /* grows with each sb_due */
 int64_t sb_months(int64_t t, int months, int anchor_day);
 int64_t sb_interval(int64_t anchor, const json_t *recurring, int n); /* n intervals after anchor */
 void sb_http_date(char out[64]);

@@ -107,3 +107,27 @@ void sb_metadata_merge(json_t *o, json_t *given)
             json_object_del(m, key);
     }
 }
+
+json_t *sb_store_dump(void)
+{
+    if (!by_type)
+        by_type = json_object();
+    return by_type;
+}
+
+void sb_store_load(json_t *given)
+{
+    const char *type;
+    json_t *list, *o;
+    size_t i;
+    if (!by_id)
+        by_id = json_object();
+    json_object_foreach(given, type, list)
+    {
+        json_array_foreach(list, i, o)
+        {
+            json_object_set(by_id, jstr(o, "id"), o);
+            json_array_append(sb_all(type), o);
+        }
+    }
+}

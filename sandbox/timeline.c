@@ -75,6 +75,28 @@ void sb_due(int64_t at, enum sb_due what, const char *id)
         swap(i, (i - 1) / 2);
 }
 
+uint64_t sb_timeline_orders(void)
+{
+    return orders;
+}
+
+json_t *sb_timeline_dump(void)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(all, json_pack("{s:I, s:i, s:s}", "at", (json_int_t)heap[i].at,
+                                             "what", (int)heap[i].what, "id", heap[i].id));
+    return all;
+}
+
+void sb_timeline_load(const json_t *due)
+{
+    json_t *d;
+    size_t i;
+    json_array_foreach(due, i, d)
+        sb_due(jint(d, "at"), (enum sb_due)jint(d, "what"), jstr(d, "id"));
+}
+
 static struct due take(void)
 {
     struct due top = heap[0];
