@@ -51,6 +51,27 @@ json_t *sb_missing(struct sb_call *c, const char *what, const char *id, const ch
     return sb_fail(c, own ? 404 : 400, "resource_missing", param, "No such %s: '%s'", what, id);
 }
 
+json_t *sb_one(struct sb_call *c, const char *type, const char *what)
+{
+    json_t *o = sb_find(c->arg, type);
+    return o ? json_incref(o) : sb_missing(c, what, c->arg, "id");
+}
+
+json_t *sb_change(struct sb_call *c, const char *type, const char *what,
+                  void (*set)(json_t *o, json_t *in))
+{
+    char event[80];
+    json_t *o = sb_one(c, type, what);
+    if (!o)
+        return NULL;
+    json_t *before = json_deep_copy(o);
+    snprintf(event, sizeof event, "%s.updated", type);
+    set(o, c->in);
+    sb_event_updated(event, o, before);
+    json_decref(before);
+    return o;
+}
+
 /* ---- lists */
 
 bool sb_created_in(const json_t *o, const json_t *in)

@@ -24,6 +24,7 @@ static void product_set(json_t *p, json_t *in)
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
         jcopy(p, in, plain[i]);
     sb_metadata_merge(p, json_object_get(in, "metadata"));
+    jset_int(p, "updated", sb_now());
 }
 
 static json_t *product_create(struct sb_call *c)
@@ -38,21 +39,12 @@ static json_t *product_create(struct sb_call *c)
 
 static json_t *product_get(struct sb_call *c)
 {
-    json_t *p = sb_find(c->arg, "product");
-    return p ? json_incref(p) : sb_missing(c, "product", c->arg, "id");
+    return sb_one(c, "product", "product");
 }
 
 static json_t *product_update(struct sb_call *c)
 {
-    json_t *p = sb_find(c->arg, "product");
-    if (!p)
-        return sb_missing(c, "product", c->arg, "id");
-    json_t *before = json_deep_copy(p);
-    product_set(p, c->in);
-    jset_int(p, "updated", sb_now());
-    sb_event_updated("product.updated", p, before);
-    json_decref(before);
-    return json_incref(p);
+    return sb_change(c, "product", "product", product_set);
 }
 
 static json_t *product_delete(struct sb_call *c)
@@ -173,25 +165,22 @@ static json_t *price_create(struct sb_call *c)
 
 static json_t *price_get(struct sb_call *c)
 {
-    json_t *p = sb_find(c->arg, "price");
-    return p ? json_incref(p) : sb_missing(c, "price", c->arg, "id");
+    return sb_one(c, "price", "price");
+}
+
+static void price_set(json_t *p, json_t *in)
+{
+    jcopy(p, in, "active");
+    jcopy(p, in, "nickname");
+    jcopy(p, in, "lookup_key");
+    sb_metadata_merge(p, json_object_get(in, "metadata"));
 }
 
 static json_t *price_update(struct sb_call *c)
 {
-    json_t *p = sb_find(c->arg, "price");
-    if (!p)
-        return sb_missing(c, "price", c->arg, "id");
-    if (!lookup_claim(c, c->arg))
-        return NULL;
-    json_t *before = json_deep_copy(p);
-    jcopy(p, c->in, "active");
-    jcopy(p, c->in, "nickname");
-    jcopy(p, c->in, "lookup_key");
-    sb_metadata_merge(p, json_object_get(c->in, "metadata"));
-    sb_event_updated("price.updated", p, before);
-    json_decref(before);
-    return json_incref(p);
+    return sb_find(c->arg, "price") && !lookup_claim(c, c->arg)
+               ? NULL
+               : sb_change(c, "price", "price", price_set);
 }
 
 static bool price_kept(const json_t *o, const json_t *in)
@@ -265,21 +254,18 @@ static json_t *coupon_create(struct sb_call *c)
 
 static json_t *coupon_get(struct sb_call *c)
 {
-    json_t *o = sb_find(c->arg, "coupon");
-    return o ? json_incref(o) : sb_missing(c, "coupon", c->arg, "id");
+    return sb_one(c, "coupon", "coupon");
+}
+
+static void coupon_set(json_t *o, json_t *in)
+{
+    jcopy(o, in, "name");
+    sb_metadata_merge(o, json_object_get(in, "metadata"));
 }
 
 static json_t *coupon_update(struct sb_call *c)
 {
-    json_t *o = sb_find(c->arg, "coupon");
-    if (!o)
-        return sb_missing(c, "coupon", c->arg, "id");
-    json_t *before = json_deep_copy(o);
-    jcopy(o, c->in, "name");
-    sb_metadata_merge(o, json_object_get(c->in, "metadata"));
-    sb_event_updated("coupon.updated", o, before);
-    json_decref(before);
-    return json_incref(o);
+    return sb_change(c, "coupon", "coupon", coupon_set);
 }
 
 static json_t *coupon_delete(struct sb_call *c)
@@ -334,18 +320,17 @@ static json_t *promotion_list(struct sb_call *c)
 }
 static json_t *promotion_get(struct sb_call *c)
 {
-    json_t *o = sb_find(c->arg, "promotion_code");
-    return o ? json_incref(o) : sb_missing(c, "promotion code", c->arg, "id");
+    return sb_one(c, "promotion_code", "promotion code");
 }
+static void promotion_set(json_t *o, json_t *in)
+{
+    jcopy(o, in, "active");
+    sb_metadata_merge(o, json_object_get(in, "metadata"));
+}
+
 static json_t *promotion_update(struct sb_call *c)
 {
-    json_t *o = sb_find(c->arg, "promotion_code");
-    if (!o)
-        return sb_missing(c, "promotion code", c->arg, "id");
-    jcopy(o, c->in, "active");
-    sb_metadata_merge(o, json_object_get(c->in, "metadata"));
-    sb_event("promotion_code.updated", o);
-    return json_incref(o);
+    return sb_change(c, "promotion_code", "promotion code", promotion_set);
 }
 
 const struct sb_route sb_catalog_routes[] = {

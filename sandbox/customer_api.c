@@ -126,16 +126,9 @@ static json_t *customer_get(struct sb_call *c)
 
 static json_t *customer_update(struct sb_call *c)
 {
-    json_t *o = sb_find(c->arg, "customer");
-    if (!o)
-        return sb_missing(c, "customer", c->arg, "id");
-    if (!default_method_checked(c))
-        return NULL;
-    json_t *before = json_deep_copy(o);
-    customer_set(o, c->in);
-    sb_event_updated("customer.updated", o, before);
-    json_decref(before);
-    return json_incref(o);
+    return sb_find(c->arg, "customer") && !default_method_checked(c)
+               ? NULL
+               : sb_change(c, "customer", "customer", customer_set);
 }
 
 static json_t *customer_delete(struct sb_call *c)

@@ -82,8 +82,7 @@ static json_t *invoice_uncollectible(struct sb_call *c)
 
 static json_t *payment_get(struct sb_call *c)
 {
-    json_t *o = sb_find(c->arg, "invoice_payment");
-    return o ? json_incref(o) : sb_missing(c, "invoice payment", c->arg, "id");
+    return sb_one(c, "invoice_payment", "invoice payment");
 }
 
 static bool payment_kept(const json_t *o, const json_t *in)

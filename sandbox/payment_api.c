@@ -3,11 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static json_t *found(struct sb_call *c, const char *type, const char *what)
-{
-    json_t *o = sb_find(c->arg, type);
-    return o ? json_incref(o) : sb_missing(c, what, c->arg, "id");
-}
 static bool same(const json_t *o, const json_t *in, const char *key)
 {
     return !jhas(in, key) || !strcmp(jstr(in, key), jstr(o, key));
@@ -15,7 +10,7 @@ static bool same(const json_t *o, const json_t *in, const char *key)
 
 static json_t *intent_get(struct sb_call *c)
 {
-    return found(c, "payment_intent", "payment_intent");
+    return sb_one(c, "payment_intent", "payment_intent");
 }
 static bool intent_kept(const json_t *o, const json_t *in)
 {
@@ -27,7 +22,7 @@ static json_t *intent_list(struct sb_call *c)
 }
 static json_t *charge_get(struct sb_call *c)
 {
-    return found(c, "charge", "charge");
+    return sb_one(c, "charge", "charge");
 }
 static bool charge_kept(const json_t *o, const json_t *in)
 {
@@ -39,7 +34,7 @@ static json_t *charge_list(struct sb_call *c)
 }
 static json_t *refund_get(struct sb_call *c)
 {
-    return found(c, "refund", "refund");
+    return sb_one(c, "refund", "refund");
 }
 static bool refund_kept(const json_t *o, const json_t *in)
 {
@@ -51,7 +46,7 @@ static json_t *refund_list(struct sb_call *c)
 }
 static json_t *dispute_get(struct sb_call *c)
 {
-    return found(c, "dispute", "dispute");
+    return sb_one(c, "dispute", "dispute");
 }
 static json_t *dispute_list(struct sb_call *c)
 {
@@ -115,7 +110,7 @@ static json_t *refund_create(struct sb_call *c)
 
 static json_t *refund_update(struct sb_call *c)
 {
-    json_t *o = found(c, "refund", "refund");
+    json_t *o = sb_one(c, "refund", "refund");
     if (o)
         sb_metadata_merge(o, json_object_get(c->in, "metadata"));
     return o;
@@ -123,7 +118,7 @@ static json_t *refund_update(struct sb_call *c)
 
 static json_t *dispute_close(struct sb_call *c)
 {
-    json_t *o = found(c, "dispute", "dispute");
+    json_t *o = sb_one(c, "dispute", "dispute");
     if (o)
         sb_dispute_close(o, "lost");
     return o;

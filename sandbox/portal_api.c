@@ -47,19 +47,11 @@ static json_t *configuration_create(struct sb_call *c)
 }
 static json_t *configuration_get(struct sb_call *c)
 {
-    json_t *o = sb_find(c->arg, "billing_portal.configuration");
-    return o ? json_incref(o) : sb_missing(c, "configuration", c->arg, "id");
+    return sb_one(c, "billing_portal.configuration", "configuration");
 }
 static json_t *configuration_update(struct sb_call *c)
 {
-    json_t *o = sb_find(c->arg, "billing_portal.configuration");
-    if (!o)
-        return sb_missing(c, "configuration", c->arg, "id");
-    json_t *before = json_deep_copy(o);
-    configuration_set(o, c->in);
-    sb_event_updated("billing_portal.configuration.updated", o, before);
-    json_decref(before);
-    return json_incref(o);
+    return sb_change(c, "billing_portal.configuration", "configuration", configuration_set);
 }
 static bool configuration_kept(const json_t *o, const json_t *in)
 {

@@ -150,6 +150,12 @@ void sb_api(struct sb_call *c);
 json_t *sb_fail(struct sb_call *c, int status, const char *code, const char *param, const char *fmt,
                 ...) __attribute__((format(printf, 5, 6)));
 json_t *sb_missing(struct sb_call *c, const char *what, const char *id, const char *param);
+/* The object {id} of the path, or the answer that there is none: `what` as Stripe's words name it.
+ */
+json_t *sb_one(struct sb_call *c, const char *type, const char *what);
+/* POST /v1/…/{id}: `set` takes over the parameters; sends "<type>.updated". */
+json_t *sb_change(struct sb_call *c, const char *type, const char *what,
+                  void (*set)(json_t *o, json_t *in));
 /* A page of sb_all(type) (newest first) that `keep` lets through, by limit and cursors. */
 typedef bool sb_keep(const json_t *o, const json_t *in);
 json_t *sb_list(struct sb_call *c, const char *type, sb_keep *keep);
