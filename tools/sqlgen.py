@@ -60,6 +60,7 @@ class Query:
         self.ins, self.outs = [], []
         self.bodies = {"": [], "pg": []}  # engine -> [(line, text)]
         self.json = False  # `-- json`: its rows can be written as they are
+        self.kept = False  # `-- kept`: its rows are kept as long as a reader's snapshot
 
     def text(self, engine):
         body = self.bodies[engine] or self.bodies[""]
@@ -91,6 +92,7 @@ def parse_file(path, mistakes):
         head = re.match(r"\s*--\s*name:\s*(.*)$", line)
         field = re.match(r"\s*--\s*(in|out):\s*(.*)$", line)
         variant = re.match(r"\s*--\s*\[(\w+)\]\s*$", line)
+        kept = re.match(r"\s*--\s*kept\s*$", line)
         as_json = re.match(r"\s*--\s*json\s*$", line)
         if head:
             m = re.fullmatch(r"([A-Za-z0-9_]+)\s+:(\w+)\s*", head.group(1))
@@ -109,6 +111,8 @@ def parse_file(path, mistakes):
             (now.ins if field.group(1) == "in" else now.outs).extend(fields)
         elif as_json and now:
             now.json = True
+        elif kept and now:
+            now.kept = True
         elif variant and now:
             engine = variant.group(1)
             if engine != "pg":
@@ -133,6 +137,8 @@ def check(q, mistakes):
         return
     if q.kind == "exec" and q.outs:
         mistakes.add(q.path, q.line, f"{q.name} is :exec but has out:")
+    if q.kept and (q.kind == "exec" or writes(q)):
+        mistakes.add(q.path, q.line, f"{q.name} is kept but does not only read")
     if q.kind != "exec" and not q.outs:
         mistakes.add(q.path, q.line, f"{q.name} is :{q.kind} but has no out:")
     if q.json and (q.kind == "exec" or any(t == "blob" for _, t, _ in q.outs)):
@@ -312,13 +318,17 @@ def letters(fields):
     return '"' + "".join(LETTER[f[1]] for f in fields) + '", "' + "".join("01"[f[2]] for f in fields) + '"'
 
 
+def c_bool(v):
+    return "true" if v else "false"
+
+
 def source(queries):
     out = ["/* Made by tools/sqlgen.py of sql/query: do not edit. */", '#include "queries.h"', "",
            "const struct db_stmt db_stmts[] = {"]
     for q in queries:
         out.append(f'    {{"{q.name}",\n     {quote(numbered(q, ""))},\n     {quote(numbered(q, "pg"))},\n'
-                   f'     {"true" if writes(q) else "false"}, {len(q.ins)}, {len(q.outs)}, {letters(q.ins)}, '
-                   f'{letters(q.outs)},\n     {names(q.ins)}, {names(q.outs)}}},')
+                   f'     {c_bool(writes(q))}, {c_bool(q.kept)}, {len(q.ins)}, {len(q.outs)}, '
+                   f'{letters(q.ins)}, {letters(q.outs)},\n     {names(q.ins)}, {names(q.outs)}}},')
     if not queries:
         out.append("    {0},")
     out += ["};", f"const unsigned db_stmts_n = {len(queries)};", "", HELPERS]

@@ -87,12 +87,13 @@ VALUES ($issuer, $subject, $account_id, $now) ON CONFLICT (issuer, subject) DO N
 SELECT issuer, subject FROM account_identity WHERE account_id = $account_id ORDER BY issuer, subject;
 
 -- name: session_auth :opt
--- in: token_hash blob, now ts
--- out: id text, account_id text, email text?, verified bool, admin bool, last_seen_at ts
+-- kept
+-- in: token_hash blob
+-- out: id text, account_id text, email text?, verified bool, admin bool, last_seen_at ts, expires_at ts
 SELECT s.id, s.account_id, a.email, CASE WHEN a.email_verified_at IS NULL THEN 0 ELSE 1 END AS verified, a.admin,
-    s.last_seen_at
+    s.last_seen_at, s.expires_at
 FROM session AS s JOIN account AS a ON a.id = s.account_id
-WHERE s.token_hash = $token_hash AND s.expires_at > $now;
+WHERE s.token_hash = $token_hash;
 
 -- name: session_insert :exec
 -- in: id text, token_hash blob, account_id text, via text, user_agent text?, now ts, expires_at ts

@@ -3,6 +3,17 @@
 -- out: ends_at ts
 SELECT ends_at FROM ai_quota_period WHERE owner = $owner;
 
+-- Where a member stands, in one read; whether that day still runs is the caller's to say. The zone is that of the
+-- day after.
+-- name: chat_member_standing :opt
+-- kept
+-- in: member text
+-- out: ends_at ts?, used int, timezone text?
+SELECT p.ends_at, CASE WHEN p.ends_at IS NULL THEN 0 ELSE (SELECT count(*) FROM ai_quota_slot AS s
+    WHERE s.owner = $member AND s.period_end = p.ends_at) END AS used, a.timezone
+FROM account AS a LEFT JOIN ai_quota_period AS p ON p.owner = a.id
+WHERE a.id = $member;
+
 -- name: chat_period_put :exec
 -- in: owner text, ends_at ts, now ts
 INSERT INTO ai_quota_period (owner, ends_at) VALUES ($owner, $ends_at)

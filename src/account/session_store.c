@@ -30,10 +30,11 @@ err session_find(struct db_tx *tx, struct arena *mem, sv token, ts wall, struct 
                  bool *found)
 {
     struct digest hash = crypto_sha256(token);
-    struct session_auth_in in = {.token_hash = digest_sv(&hash), .now = wall};
+    struct session_auth_in in = {.token_hash = digest_sv(&hash)};
     struct session_auth_row row;
     bool got = false;
     TRY(q_session_auth(tx, mem, &in, &row, &got));
+    got = got && ts_before(wall, row.expires_at);
     if (got)
         *out = (struct session_owner){.id = row.id,
                                       .email = row.email,

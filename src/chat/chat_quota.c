@@ -70,9 +70,27 @@ static err slots_of(struct db_tx *tx, struct arena *mem, sv owner, ts end, struc
                             &out->rows, &out->n);
 }
 
+/* Every answer about a member's entitlements asks this: one query instead of three. */
+static err member_standing(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
+                           ts now, int64_t *used, ts *reset_at)
+{
+    struct chat_member_standing_row row;
+    bool found;
+    TRY(q_chat_member_standing(tx, mem, &(struct chat_member_standing_in){.member = owner->user_id},
+                               &row, &found));
+    if (!found)
+        return FAIL(ERR_NOT_FOUND, "there is no such member");
+    bool runs = !ts_is_none(row.ends_at) && ts_before(now, row.ends_at);
+    *used = runs ? row.used : 0;
+    *reset_at = runs ? row.ends_at : zone_day_end(row.timezone, now);
+    return OK;
+}
+
 err chat_quota_standing(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner, ts now,
                         int64_t *used, ts *reset_at)
 {
+    if (owner->user_id.p != NULL)
+        return member_standing(tx, mem, owner, now, used, reset_at);
     struct slots slots;
     ts end;
     TRY(period_end(tx, mem, owner, now, &end));

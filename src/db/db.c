@@ -1,5 +1,6 @@
 /* The two engines behind one interface. */
 #include "db/db_internal.h"
+#include "db/memo.h"
 #include "queries.h"
 
 #include <assert.h>
@@ -147,11 +148,16 @@ err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_v
     const struct db_stmt *s = &db_stmts[stmt];
     if (tx->broken != OK)
         return tx->broken;
+    struct memo *memo = s->kept ? tx->memo : NULL;
     err e = stmt_check(tx, s, in);
+    if (e == OK && memo && memo_get(memo, stmt, in, mem, out))
+        return OK;
     if (e == OK)
         e = tx->pg ? pg_run(tx, mem, s, stmt, in, out) : sq_run(tx, mem, s, stmt, in, out);
     if (e != OK)
         tx->broken = e;
+    else if (memo)
+        memo_put(memo, stmt, in, out);
     return e;
 }
 

@@ -93,6 +93,7 @@ struct db_stmt {
     const char *name;
     const char *sqlite, *pg; /* texts for each engine */
     bool writes;
+    bool kept; /* its rows are kept as long as a reader's snapshot: db/memo.h */
     unsigned nparams, ncols;
     /* One letter each: types i, t, b; nullable 0 or 1. */
     const char *param_types, *param_nullable, *col_types, *col_nullable;
@@ -105,7 +106,6 @@ extern const unsigned db_stmts_n;
  * db_attempt ends the transaction: every further call answers the same error, nothing is kept. */
 err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_val *in,
            struct db_rows *out) MUST_USE;
-
 
 /* Ping for /readyz: a read of one row. */
 err db_ping(struct db *db) MUST_USE;

@@ -13,6 +13,7 @@ struct sq_conn;
 struct sqlite;
 struct writer;
 struct pg;
+struct memo;
 struct pg_conn;
 
 struct after_set {
@@ -24,6 +25,7 @@ struct db_tx {
     struct db *db;
     struct sq_conn *sq; /* one of the two */
     struct pg_conn *pg;
+    struct memo *memo; /* of a reader of SQLite: memo.h */
     bool writable;
     err broken; /* a statement failed outside db_attempt */
     struct after_set after;

@@ -6,7 +6,7 @@
  * commits in the shared header of its log (sqlite.org/walformat.html), which is one load from
  * memory to ask. Snapshots that nobody uses are ended by the checkpointer: they would keep the log
  * from starting over. */
-#include "db/db_internal.h"
+#include "db/memo.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -21,6 +21,7 @@ struct reader {
     bool busy, open, used;
     uint32_t change; /* the count of commits before the snapshot */
     unsigned epoch;
+    struct memo *memo; /* of the snapshot; NULL: MYBEING_MEMO=0, to measure what it gives */
 };
 
 struct sqlite {
@@ -49,7 +50,9 @@ static err reader_new(struct sqlite *s, struct reader **out)
     TRY(sq_conn_open(s->path, SQ_READ, false, &conn));
     struct reader *r = calloc(1, sizeof *r);
     assert(r);
-    *r = (struct reader){.of = s, .conn = conn};
+    const char *memo = getenv("MYBEING_MEMO");
+    bool keeps = !memo || strcmp(memo, "0") != 0;
+    *r = (struct reader){.of = s, .conn = conn, .memo = keeps ? memo_new() : NULL};
     pthread_mutex_init(&r->mu, NULL);
     pthread_mutex_lock(&s->mu);
     r->next_all = s->all;
@@ -94,6 +97,8 @@ static err snapshot(struct reader *r)
         return OK;
     TRY(snapshot_end(r));
     TRY(sq_control(r->conn, SQ_BEGIN));
+    if (r->memo)
+        memo_empty(r->memo);
     r->open = true;
     r->change = now;
     r->epoch = epoch;
@@ -104,7 +109,7 @@ static err read_with(struct reader *r, struct db *db, struct arena *mem, db_fn f
 {
     TRY(snapshot(r));
     r->busy = r->used = true;
-    struct db_tx tx = {.db = db, .sq = r->conn};
+    struct db_tx tx = {.db = db, .sq = r->conn, .memo = r->memo};
     err e = fn(&tx, mem, arg);
     if (e == OK)
         e = tx.broken;
@@ -134,6 +139,8 @@ static void end_unused(struct sqlite *s, bool all)
             continue; /* it is reading */
         if (all || !r->used)
             (void)!snapshot_end(r);
+        if (!r->open && r->memo)
+            memo_drop(r->memo);
         r->used = false;
         pthread_mutex_unlock(&r->mu);
     }
@@ -221,6 +228,7 @@ void sqlite_close(struct sqlite *s)
         struct reader *r = s->all;
         s->all = r->next_all;
         sq_conn_close(r->conn);
+        memo_free(r->memo);
         pthread_mutex_destroy(&r->mu);
         free(r);
     }

@@ -129,3 +129,11 @@ def test_rows_as_json(tmp_path):
         tmp_path, "queries.h")
     refused = run(tmp_path, {"a.sql": "-- name: x_get :one\n-- json\n-- out: b blob\nSELECT b FROM x;\n"})
     assert refused.returncode == 1 and "without a blob" in refused.stderr
+
+
+def test_kept_queries_only_read(tmp_path):
+    text = "-- name: thing_get :opt\n-- kept\n-- in: id text\n-- out: n int\nSELECT n FROM thing WHERE id = $id;\n"
+    assert run(tmp_path, {"a.sql": text}).returncode == 0
+    assert "false, true, 1, 1," in read(tmp_path, "queries.c")
+    refused = run(tmp_path, {"a.sql": text.replace("SELECT n FROM thing WHERE", "UPDATE thing SET n = 1 WHERE")})
+    assert refused.returncode != 0 and "does not only read" in refused.stderr

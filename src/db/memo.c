@@ -1,0 +1,203 @@
+#include "db/memo.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define PLACES    8192      /* a power of two */
+#define TRIES     8         /* places looked at before giving up */
+#define BYTES_MAX (4 << 20) /* of rows; then all is forgotten */
+#define WARM_UP   64        /* questions before a snapshot is thought to last */
+
+/* Parameters and rows lie one behind the other: values, then the bytes they point to. */
+struct entry {
+    uint64_t hash; /* 0: free */
+    unsigned stmt;
+    unsigned age; /* memo.age when it was put: else free */
+    const struct db_val *in, *rows;
+    uint32_t n, cols;
+    uint32_t bytes; /* of the rows with their texts */
+};
+
+struct memo {
+    struct entry *places; /* NULL: nothing was ever kept */
+    struct arena *mem;
+    unsigned age, asked;
+};
+
+struct memo *memo_new(void)
+{
+    struct memo *m = calloc(1, sizeof *m);
+    assert(m);
+    return m;
+}
+
+static void forget(struct memo *m)
+{
+    if (!m->places || arena_used(m->mem) == 0)
+        return;
+    arena_reset(m->mem);
+    if (++m->age == 0) /* old entries would seem new again */
+        memset(m->places, 0, PLACES * sizeof *m->places);
+}
+
+void memo_empty(struct memo *m)
+{
+    m->asked = 0;
+    forget(m);
+}
+
+void memo_drop(struct memo *m)
+{
+    if (m->mem)
+        arena_free(m->mem);
+    free(m->places);
+    *m = (struct memo){0};
+}
+
+void memo_free(struct memo *m)
+{
+    if (!m)
+        return;
+    memo_drop(m);
+    free(m);
+}
+
+/* -------- keys -------- */
+
+static uint64_t mix(uint64_t h, uint64_t w)
+{
+    __uint128_t p = (__uint128_t)(h ^ w) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+
+static uint64_t hash_val(uint64_t h, const struct db_val *v)
+{
+    h = mix(h, (uint64_t)v->type ^ (uint64_t)v->i << 2);
+    size_t i = 0;
+    for (; i + 8 <= v->s.n; i += 8) {
+        uint64_t w;
+        memcpy(&w, v->s.p + i, 8);
+        h = mix(h, w);
+    }
+    uint64_t w = v->s.n;
+    if (v->s.n > i)
+        memcpy(&w, v->s.p + i, v->s.n - i);
+    return mix(h, w);
+}
+
+static uint64_t hash_of(unsigned stmt, const struct db_val *in, unsigned n)
+{
+    uint64_t h = mix(UINT64_C(0x2545f4914f6cdd1d), stmt + 1);
+    for (unsigned i = 0; i < n; i++)
+        h = hash_val(h, &in[i]);
+    return h ? h : 1;
+}
+
+static bool same(const struct db_val *a, const struct db_val *b, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (a[i].type != b[i].type || a[i].i != b[i].i || !sv_eq(a[i].s, b[i].s))
+            return false;
+    return true;
+}
+
+/* The entry, or (if `out` is of another) where it could be put; NULL: no room near its place. */
+static struct entry *place_of(struct memo *m, uint64_t hash, unsigned stmt, const struct db_val *in,
+                              bool *found)
+{
+    *found = false;
+    for (unsigned i = 0; i < TRIES; i++) {
+        struct entry *e = &m->places[(hash + i) & (PLACES - 1)];
+        if (e->hash == 0 || e->age != m->age)
+            return e;
+        *found = e->hash == hash && e->stmt == stmt && same(e->in, in, db_stmts[stmt].nparams);
+        if (*found)
+            return e;
+    }
+    return NULL;
+}
+
+/* -------- values -------- */
+
+static size_t bytes_of(const struct db_val *v, size_t n)
+{
+    size_t bytes = n * sizeof *v;
+    for (size_t i = 0; i < n; i++)
+        if (v[i].s.p)
+            bytes += v[i].s.n + 1;
+    return bytes;
+}
+
+static struct db_val *copy(struct arena *mem, const struct db_val *v, size_t n, size_t bytes)
+{
+    struct db_val *to = arena_alloc(mem, bytes);
+    char *text = (char *)(to + n);
+    if (n > 0)
+        memcpy(to, v, n * sizeof *v);
+    for (size_t i = 0; i < n; i++) {
+        if (!v[i].s.p)
+            continue;
+        memcpy(text, v[i].s.p, v[i].s.n);
+        text[v[i].s.n] = '\0';
+        to[i].s.p = text;
+        text += v[i].s.n + 1;
+    }
+    return to;
+}
+
+/* What `copy` made, once more: the texts lie behind the values, so only the pointers move. */
+static struct db_val *copy_whole(struct arena *mem, const struct entry *e)
+{
+    size_t n = (size_t)e->n * e->cols;
+    struct db_val *to = arena_alloc(mem, e->bytes);
+    if (e->bytes > 0)
+        memcpy(to, e->rows, e->bytes);
+    for (size_t i = 0; i < n; i++)
+        if (to[i].s.p)
+            to[i].s.p = (const char *)to + (to[i].s.p - (const char *)e->rows);
+    return to;
+}
+
+/* -------- asking and telling -------- */
+
+bool memo_get(struct memo *m, unsigned stmt, const struct db_val *in, struct arena *mem,
+              struct db_rows *out)
+{
+    bool found;
+    m->asked++;
+    if (!m->places)
+        return false;
+    uint64_t hash = hash_of(stmt, in, db_stmts[stmt].nparams);
+    const struct entry *e = place_of(m, hash, stmt, in, &found);
+    if (found)
+        *out = (struct db_rows){e->n, e->cols, copy_whole(mem, e), 0};
+    return found;
+}
+
+void memo_put(struct memo *m, unsigned stmt, const struct db_val *in, const struct db_rows *rows)
+{
+    unsigned nparams = db_stmts[stmt].nparams;
+    size_t values = rows->n * rows->cols, bytes = bytes_of(rows->v, values);
+    if (m->asked < WARM_UP || bytes > BYTES_MAX / 64)
+        return;
+    if (!m->places) {
+        m->places = calloc(PLACES, sizeof *m->places);
+        assert(m->places);
+        m->mem = arena_new(16384);
+    }
+    if (arena_used(m->mem) > BYTES_MAX)
+        forget(m);
+    bool found;
+    uint64_t hash = hash_of(stmt, in, nparams);
+    struct entry *e = place_of(m, hash, stmt, in, &found);
+    if (!e || found)
+        return;
+    *e = (struct entry){.hash = hash,
+                        .stmt = stmt,
+                        .age = m->age,
+                        .in = copy(m->mem, in, nparams, bytes_of(in, nparams)),
+                        .rows = copy(m->mem, rows->v, values, bytes),
+                        .n = (uint32_t)rows->n,
+                        .cols = (uint32_t)rows->cols,
+                        .bytes = (uint32_t)bytes};
+}

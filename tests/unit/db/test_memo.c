@@ -1,0 +1,147 @@
+/* Kept rows are those of the snapshot: nobody may notice them but by the clock. */
+#include "db/memo.h"
+#include "fixture.h"
+
+#include <sqlite3.h>
+
+/* -------- the memo alone -------- */
+
+static struct db_val blob(const char *p, size_t n)
+{
+    return (struct db_val){DB_BLOB, 0, {p, n}};
+}
+
+static void warm_up(struct memo *m, struct arena *mem)
+{
+    struct db_val in = blob("nobody", 6);
+    struct db_rows none;
+    for (int i = 0; i < 100; i++)
+        assert_false(memo_get(m, Q_SESSION_AUTH, &in, mem, &none));
+}
+
+static void test_rows_come_back_as_they_were(void **state)
+{
+    (void)state;
+    ARENA_AUTO mem = arena_new(0);
+    struct memo *m = memo_new();
+    struct db_val in = blob("a\0b", 3), other = blob("a\0c", 3);
+    struct db_val v[] = {{DB_TEXT, 0, SV("first")}, {DB_NULL, INT64_MIN, SV_NULL},
+                         {DB_INT, -7, SV_NULL},     {DB_TEXT, 0, SV("")},
+                         {DB_BLOB, 0, {"\0x", 2}},  {DB_NULL, INT64_MIN, SV_NULL}};
+    struct db_rows rows = {2, 3, v, 0}, got;
+    memo_put(m, Q_SESSION_AUTH, &in, &rows);
+    assert_false(memo_get(m, Q_SESSION_AUTH, &in, mem, &got)); /* the snapshot is too young */
+    warm_up(m, mem);
+    memo_put(m, Q_SESSION_AUTH, &in, &rows);
+    memo_put(m, Q_SESSION_AUTH, &other, &(struct db_rows){0, 3, NULL, 0});
+    assert_true(memo_get(m, Q_SESSION_AUTH, &in, mem, &got));
+    assert_int_equal(got.n, 2);
+    assert_int_equal(got.cols, 3);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(got.v[i].type, v[i].type);
+        assert_int_equal(got.v[i].i, v[i].i);
+        assert_true(sv_eq(got.v[i].s, v[i].s) && (got.v[i].s.p == NULL) == (v[i].s.p == NULL));
+    }
+    assert_string_equal(got.v[0].s.p, "first");
+    assert_true(memo_get(m, Q_SESSION_AUTH, &other, mem, &got) && got.n == 0);
+    assert_false(memo_get(m, Q_BILLING_ACCESS, &in, mem, &got)); /* another query's */
+    memo_empty(m);
+    assert_false(memo_get(m, Q_SESSION_AUTH, &in, mem, &got));
+    memo_drop(m);
+    assert_false(memo_get(m, Q_SESSION_AUTH, &in, mem, &got));
+    memo_free(m);
+}
+
+/* More than there is room for: some are forgotten, none is wrong. */
+static void test_full(void **state)
+{
+    (void)state;
+    ARENA_AUTO mem = arena_new(0);
+    struct memo *m = memo_new();
+    static char pad[900];
+    memset(pad, 'x', sizeof pad);
+    size_t kept = 0;
+    warm_up(m, mem);
+    for (int64_t i = 0; i < 20000; i++) {
+        struct db_val in = blob((const char *)&i, sizeof i);
+        struct db_val v[] = {{DB_INT, i, SV_NULL}, {DB_TEXT, 0, {pad, sizeof pad}}};
+        memo_put(m, Q_SESSION_AUTH, &in, &(struct db_rows){1, 2, v, 0});
+    }
+    for (int64_t i = 0; i < 20000; i++) {
+        struct db_val in = blob((const char *)&i, sizeof i);
+        struct db_rows got;
+        if (!memo_get(m, Q_SESSION_AUTH, &in, mem, &got))
+            continue;
+        kept++;
+        assert_int_equal(got.v[0].i, i);
+        arena_reset(mem);
+    }
+    assert_in_range(kept, 50, 10000);
+    memo_free(m);
+}
+
+/* -------- through the database -------- */
+
+static const char token[] = "0123456789abcdef0123456789abcdef";
+
+struct look {
+    bool found;
+    struct session_auth_row row;
+};
+
+static err look(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct look *l = arg;
+    return q_session_auth(tx, mem, &(struct session_auth_in){SV(token)}, &l->row, &l->found);
+}
+
+static err rename_account(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    (void)mem;
+    return db_script(tx, arg);
+}
+
+/* Asked so often that the rows are kept. */
+static void expect_email(struct fixture *f, const char *email)
+{
+    for (int i = 0; i < 200; i++) {
+        struct look l = {0};
+        assert_int_equal(db_read(f->db, f->mem, look, &l), OK);
+        assert_int_equal(l.found, email != NULL);
+        if (email)
+            assert_string_equal(l.row.email.p, email);
+        arena_reset(f->mem);
+    }
+}
+
+static void test_every_commit_is_seen(void **state)
+{
+    struct fixture *f = *state;
+    sqlite3 *other; /* as another process has it */
+    char add[] = "INSERT INTO account (id, email, admin, created_at, updated_at) "
+                 "VALUES ('usr_1', 'a@x', 0, 1, 1); "
+                 "INSERT INTO session (id, token_hash, account_id, via, created_at, last_seen_at, "
+                 "expires_at) VALUES ('ses_1', CAST('0123456789abcdef0123456789abcdef' AS blob), "
+                 "'usr_1', 'password', 1, 1, 2)";
+    char change[] = "UPDATE account SET email = 'b@x'";
+    expect_email(f, NULL);
+    assert_int_equal(db_write(f->db, f->mem, rename_account, add), OK);
+    expect_email(f, "a@x");
+    assert_int_equal(db_write(f->db, f->mem, rename_account, change), OK);
+    expect_email(f, "b@x");
+    assert_int_equal(sqlite3_open(f->url + strlen("sqlite:"), &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "UPDATE account SET email = 'c@x'", NULL, NULL, NULL),
+                     SQLITE_OK);
+    expect_email(f, "c@x");
+    assert_int_equal(sqlite3_exec(other, "DELETE FROM session", NULL, NULL, NULL), SQLITE_OK);
+    expect_email(f, NULL);
+    sqlite3_close(other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_come_back_as_they_were),
+                                       cmocka_unit_test(test_full),
+                                       ON_SQLITE(test_every_commit_is_seen)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
