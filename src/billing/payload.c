@@ -3,6 +3,7 @@
 #include "billing/event.h"
 #include "queries.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -237,5 +238,6 @@ err payload_dict_train(struct db *db, struct arena *mem, ts now, bool *made)
     *made = false;
     err e = train(db, mem, &t, made);
     buf_free(&t.samples);
+    malloc_trim(0); /* the trainer's megabytes would stay with this thread's heap */
     return e;
 }
