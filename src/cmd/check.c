@@ -99,7 +99,7 @@ static err run_all(struct db_tx *tx, struct arena *mem, void *arg)
 int cmd_check(int argc, char **argv)
 {
     bool as_json = cmd_flag(&argc, argv, "--json");
-    if (cmd_unknown_flags(argc, argv))
+    if (cmd_has_more(argc, argv, 0))
         return EXIT_USAGE;
     APP_AUTO app = {0};
     if (!cmd_open(&app, false))

@@ -65,6 +65,17 @@ bool cmd_unknown_flags(int argc, char **argv)
     return false;
 }
 
+bool cmd_has_more(int argc, char **argv, int words)
+{
+    if (cmd_unknown_flags(argc, argv))
+        return true;
+    if (argc - 1 <= words)
+        return false;
+    cmd_misused("%s does not know what to do with \"%s\" (`mybeing %s --help` says what it does)",
+                argv[0], argv[words + 1], argv[0]);
+    return true;
+}
+
 int cmd_failed(err e)
 {
     fprintf(stderr, "mybeing: %s\n", err_detail(e));

@@ -8,6 +8,7 @@ struct command {
     const char *name, *args, *help;
     int (*run)(int argc, char **argv); /* argv[0] = the subcommand */
     bool dev_only;
+    const char *more; /* for its help; NULL if the line says it all */
 };
 /* A new command: a file, its declaration here, a line in main.c's table. */
 int cmd_serve(int argc, char **argv);
@@ -39,6 +40,8 @@ bool cmd_flag(int *argc, char **argv, const char *flag);
 const char *cmd_option(int *argc, char **argv, const char *flag);
 /* What is left and begins with '-' is a mistake: told, true. */
 bool cmd_unknown_flags(int argc, char **argv);
+/* More than so many words, or a flag, is left: told, true. */
+bool cmd_has_more(int argc, char **argv, int words);
 /* "mybeing: detail of the error"; returns EXIT_WRONG. */
 int cmd_failed(err e);
 /* "mybeing: sentence"; returns EXIT_USAGE. */

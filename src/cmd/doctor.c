@@ -246,7 +246,7 @@ static void print_json(const struct doctor *d)
 int cmd_doctor(int argc, char **argv)
 {
     bool as_json = cmd_flag(&argc, argv, "--json");
-    if (cmd_unknown_flags(argc, argv))
+    if (cmd_has_more(argc, argv, 0))
         return EXIT_USAGE;
     if (argc > 1)
         return cmd_misused("doctor takes no argument but --json");

@@ -83,14 +83,34 @@ static int status(struct app *app, bool as_json)
     return code;
 }
 
-static int check(struct app *app)
+static void check_json(bool equal, sv differences)
+{
+    BUF_AUTO out = {0};
+    struct jw w = {.out = &out};
+    jw_obj(&w);
+    jw_kbool(&w, "asExpected", equal);
+    jw_key(&w, "differences");
+    jw_arr(&w);
+    for (sv rest = equal ? SV_NULL : differences; rest.p != NULL;) {
+        sv line = sv_cut(&rest, '\n');
+        if (line.n > 0)
+            jw_str(&w, line);
+    }
+    jw_arr_end(&w);
+    jw_obj_end(&w);
+    puts(out.p);
+}
+
+static int check(struct app *app, bool as_json)
 {
     BUF_AUTO out = {0};
     bool equal = false;
     err e = migrate_check(app->db, &out, &equal);
     if (e != OK)
         return cmd_failed(e);
-    if (equal)
+    if (as_json)
+        check_json(equal, buf_sv(&out));
+    else if (equal)
         puts("the schema is as expected");
     else
         printf("%.*s", SV_ARG(buf_sv(&out)));
@@ -102,7 +122,7 @@ int cmd_migrate(int argc, char **argv)
 {
     static const char *const subs[] = {"up", "down", "status", "check"};
     bool as_json = cmd_flag(&argc, argv, "--json");
-    if (cmd_unknown_flags(argc, argv))
+    if (cmd_has_more(argc, argv, 2))
         return EXIT_USAGE;
     int sub = cmd_sub("migrate", argc > 1 ? argv[1] : "up", subs, 4);
     if (sub < 0)
@@ -118,6 +138,6 @@ int cmd_migrate(int argc, char **argv)
     case 2:
         return status(&app, as_json);
     default:
-        return check(&app);
+        return check(&app, as_json);
     }
 }

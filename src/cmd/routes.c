@@ -43,7 +43,7 @@ static void print_json(const struct route_set *sets, size_t n)
 int cmd_routes(int argc, char **argv)
 {
     bool as_json = cmd_flag(&argc, argv, "--json");
-    if (cmd_unknown_flags(argc, argv))
+    if (cmd_has_more(argc, argv, 0))
         return EXIT_USAGE;
     size_t n = 0;
     const struct route_set *sets = features_routes(&n);

@@ -94,7 +94,7 @@ static int serve(struct app *app, bool with_jobs)
 int cmd_serve(int argc, char **argv)
 {
     bool with_jobs = !cmd_flag(&argc, argv, "--no-jobs");
-    if (cmd_unknown_flags(argc, argv))
+    if (cmd_has_more(argc, argv, 0))
         return EXIT_USAGE;
     run_signals();
     APP_AUTO app = {0};

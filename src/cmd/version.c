@@ -10,7 +10,7 @@
 int cmd_version(int argc, char **argv)
 {
     bool as_json = cmd_flag(&argc, argv, "--json");
-    if (cmd_unknown_flags(argc, argv))
+    if (cmd_has_more(argc, argv, 0))
         return EXIT_USAGE;
     const char *curl = curl_version_info(CURLVERSION_NOW)->version;
     if (as_json)

@@ -6,7 +6,7 @@
 
 int cmd_work(int argc, char **argv)
 {
-    if (cmd_unknown_flags(argc, argv))
+    if (cmd_has_more(argc, argv, 0))
         return EXIT_USAGE;
     run_signals();
     APP_AUTO app = {0};

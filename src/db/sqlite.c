@@ -92,8 +92,10 @@ err sq_conn_open(const char *path, enum sq_mode mode, bool create, struct sq_con
     int rc = sqlite3_open_v2(path, &c->h, flags, NULL);
     err e = OK;
     if (rc != SQLITE_OK)
-        e = FAIL(ERR_DB, "can't open the database %s: %s (`mybeing migrate up` makes it)", path,
-                 c->h ? sqlite3_errmsg(c->h) : "out of memory");
+        e = FAIL(ERR_DB, "can't open the database %s: %s (%s)", path,
+                 c->h ? sqlite3_errmsg(c->h) : "out of memory",
+                 create ? "its folder has to be there and writable"
+                        : "`mybeing migrate up` makes it");
     if (e == OK)
         e = set_up(c, mode);
     if (e != OK) {

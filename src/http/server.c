@@ -551,8 +551,12 @@ static err listen_on(sv bind_text, uint16_t port, int *out)
     if (fd >= 0)
         close(fd);
     char reason[128];
-    return FAIL(ERR_CONFIG, "Port %u cannot be listened on: %s", port,
-                strerror_r(why, reason, sizeof reason));
+    const char *mend = why == EADDRINUSE      ? "; is it running already? PORT takes another"
+                       : why == EADDRNOTAVAIL ? "; BIND has to be an address of this machine"
+                       : why == EACCES        ? "; ports below 1024 are for root: PORT=3000"
+                                              : "";
+    return FAIL(ERR_CONFIG, "Port %u cannot be listened on: %s%s", port,
+                strerror_r(why, reason, sizeof reason), mend);
 }
 
 static uint16_t port_of(int fd)

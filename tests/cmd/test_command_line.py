@@ -50,6 +50,11 @@ def test_help(run):
     (["serve", "--port", "1"], "--port"),
     (["admin", "create"], "whose address?"),
     (["admin", "create", "nobody"], "whose address?"),
+    (["routes", "extra"], "extra"),
+    (["serve", "now"], "now"),
+    (["check", "all"], "all"),
+    (["version", "2"], "2"),
+    (["migrate", "down", "3", "4"], "4"),
 ])
 def test_used_wrong_is_2(run, args, words):
     done = run(*args, **DEV)
@@ -115,10 +120,13 @@ def test_migrate(run):
     status = json.loads(run("migrate", "status", "--json", **DEV).stdout)
     assert all(s["applied"] for s in status) and len(status) >= 8
     assert run("migrate", "check", **DEV).returncode == 0
+    assert json.loads(run("migrate", "check", "--json", **DEV).stdout) == {"asExpected": True, "differences": []}
     assert run("migrate", "down", **DEV).returncode == 2
     assert run("migrate", "down", "3", **DEV).returncode == 0
     assert run("migrate", "status", **DEV).returncode == 1
     assert run("migrate", "check", **DEV).returncode == 1
+    differs = json.loads(run("migrate", "check", "--json", **DEV).stdout)
+    assert not differs["asExpected"] and differs["differences"]
     assert run("migrate", "up", **DEV).returncode == 0
     assert run("migrate", "check", **DEV).returncode == 0
 
@@ -144,7 +152,24 @@ def test_a_taken_port_is_a_sentence(tmp_path):
         p = serve(tmp_path, PORT=str(s.getsockname()[1]))
         assert p.proc.wait(PATIENCE) == 1
         p._reader.join(PATIENCE)
-        assert "mybeing: " in p.output() and "listening on" not in p.output()
+        assert "is it running already? PORT takes another" in p.output() and "listening on" not in p.output()
+
+
+@pytest.mark.parametrize("env, words", [
+    ({"DATABASE_URL": "sqlite:nowhere/x.db"}, "its folder has to be there and writable"),
+    ({"CATALOG": "missing.json"}, "set CATALOG to a readable JSON file"),
+    ({"BIND": "192.0.2.1"}, "BIND has to be an address of this machine"),
+    ({"PORT_FILE": "nowhere"}, "PORT_FILE=nowhere"),
+])
+def test_a_mistake_of_the_operator_is_a_sentence_that_mends_it(run, env, words):
+    done = run("serve", **{**DEV, "PORT": "0", **env})
+    assert done.returncode == 1 and words in done.stderr, done
+
+
+def test_a_file_that_is_no_database(run):
+    (run.dir / "x.db").write_bytes(bytes(range(256)) * 4)
+    done = run("serve", **DEV, DATABASE_URL="sqlite:x.db")
+    assert done.returncode == 1 and "not a database" in done.stderr and "DATABASE_URL" in done.stderr, done
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
