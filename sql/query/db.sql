@@ -71,3 +71,40 @@ WHERE c.relnamespace = current_schema()::regnamespace AND NOT t.tgisinternal
 UNION ALL SELECT 'view', v.viewname::text, v.viewname::text, v.definition
 FROM pg_catalog.pg_views v WHERE v.schemaname = current_schema()
 ORDER BY 1, 2, 3;
+
+-- What a backup holds, to be compared after it was read back: rows of the tables that matter.
+-- name: backup_counts :many
+-- out: name text, n int
+SELECT 'account' AS name, count(*) AS n FROM account
+UNION ALL SELECT 'subscription', count(*) FROM subscription
+UNION ALL SELECT 'purchase', count(*) FROM purchase
+UNION ALL SELECT 'purchase_history', count(*) FROM purchase_history
+UNION ALL SELECT 'webhook_event', count(*) FROM webhook_event
+UNION ALL SELECT 'fact_invoice', count(*) FROM fact_invoice
+UNION ALL SELECT 'fact_payment', count(*) FROM fact_payment
+UNION ALL SELECT 'fact_refund', count(*) FROM fact_refund
+UNION ALL SELECT 'fact_dispute', count(*) FROM fact_dispute
+UNION ALL SELECT 'manual_discount', count(*) FROM manual_discount
+UNION ALL SELECT 'ai_conversation', count(*) FROM ai_conversation
+UNION ALL SELECT 'ai_message', count(*) FROM ai_message
+UNION ALL SELECT 'email_log', count(*) FROM email_log
+UNION ALL SELECT 'audit', count(*) FROM audit;
+
+-- name: backup_schema :one
+-- out: number int
+SELECT COALESCE(MAX(number), 0) AS number FROM schema_migration;
+
+-- Other programs that are connected to this database. SQLite tells it by its locks.
+-- name: backup_others :one
+-- out: n int
+SELECT 0 AS n;
+-- [pg]
+SELECT count(*) AS n FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend';
+
+-- The snapshot that pg_dump shall read, so that it holds exactly what was counted.
+-- name: backup_snapshot :one
+-- out: id text
+SELECT '' AS id;
+-- [pg]
+SELECT pg_export_snapshot() AS id;

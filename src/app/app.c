@@ -49,11 +49,16 @@ static enum log_level level_of(sv name)
                                   : LOG_INFO;
 }
 
-err app_open(struct app *app, bool create_db)
+err app_settings(struct app *app)
 {
     crypto_init();
     *app = (struct app){0};
-    TRY(settings_open(app));
+    return settings_open(app);
+}
+
+err app_open(struct app *app, bool create_db)
+{
+    TRY(app_settings(app));
     sv format = app->set.log_format;
     log_init(sv_is(format, "json")   ? LOG_JSON
              : sv_is(format, "text") ? LOG_TEXT

@@ -19,6 +19,8 @@ struct app {
     bool work_only;
 };
 
+/* Settings alone, before the database is opened. Problems go to stderr. */
+err app_settings(struct app *app) MUST_USE;
 /* Opens settings and database; the schema may be missing or old. Problems go to stderr as sentences
  * with the command that mends them. */
 err app_open(struct app *app, bool create_db) MUST_USE;

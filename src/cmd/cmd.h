@@ -27,6 +27,9 @@ int cmd_dev(int argc, char **argv);
 int cmd_setup(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
+int cmd_backup(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 
 /* -------- what commands share (cmd.c) -------- */
 /* Settings, database, schema, secrets, features: false after the reason was told (then return
@@ -48,6 +51,9 @@ int cmd_failed(err e);
 int cmd_misused(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Looks `word` up among "a|b|c"; the index, or -1 after the nearest was told. */
 int cmd_sub(const char *command, const char *word, const char *const *names, size_t n);
+
+/* How many invariants were asked and how many are broken, without a word. (check.c) */
+err check_run(struct app *app, struct arena *mem, unsigned *run, unsigned *broken) MUST_USE;
 
 /* -------- the program's parts in one place (features.c) -------- */
 const struct route_set *features_routes(size_t *n);

@@ -78,6 +78,8 @@ const uint32_t *sq_change_count(struct sq_conn *c);
 err sq_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,
            const struct db_val *in, struct db_rows *out) MUST_USE;
 
+/* The file that a URL names; malloc'ed. */
+err sqlite_path(sv url, char **out) MUST_USE;
 err sqlite_open(const struct db_options *o, struct db *db) MUST_USE;
 void sqlite_close(struct sqlite *s);
 err sqlite_read(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;

@@ -181,7 +181,7 @@ static void sqlite_config_once(void)
 }
 
 /* sqlite:path, file:path; what follows '?' are another program's options. */
-static err parse_path(sv url, char **out)
+err sqlite_path(sv url, char **out)
 {
     sv path = url;
     if (sv_starts(url, SV("sqlite:")) || sv_starts(url, SV("file:")))
@@ -205,7 +205,7 @@ err sqlite_open(const struct db_options *o, struct db *db)
     assert(s);
     pthread_mutex_init(&s->mu, NULL);
     pthread_key_create(&s->mine, reader_idle);
-    err e = parse_path(o->url, &s->path);
+    err e = sqlite_path(o->url, &s->path);
     if (e == OK)
         e = writer_open(db, s->path, o->create, &s->writer);
     if (e == OK)
