@@ -159,7 +159,7 @@ def test_a_taken_port_is_a_sentence(tmp_path):
     ({"DATABASE_URL": "sqlite:nowhere/x.db"}, "its folder has to be there and writable"),
     ({"CATALOG": "missing.json"}, "set CATALOG to a readable JSON file"),
     ({"BIND": "192.0.2.1"}, "BIND has to be an address of this machine"),
-    ({"PORT_FILE": "nowhere"}, "PORT_FILE=nowhere"),
+    ({"STRIPE_SECRET_KEY_FILE": "nowhere"}, "STRIPE_SECRET_KEY_FILE=nowhere"),
 ])
 def test_a_mistake_of_the_operator_is_a_sentence_that_mends_it(run, env, words):
     done = run("serve", **{**DEV, "PORT": "0", **env})
