@@ -10,7 +10,7 @@ BUILD = pathlib.Path(os.environ.get("MYBEING_BUILD", pathlib.Path(__file__).reso
 pytestmark = pytest.mark.pg_only
 
 
-@pytest.mark.parametrize("name", ["transaction", "migrate", "pg", "statements"])
+@pytest.mark.parametrize("name", ["transaction", "migrate", "pg", "statements", "indexes"])
 def test_db(name):
     done = subprocess.run([BUILD / f"tests/unit/db_test_{name}_c"], stdin=subprocess.DEVNULL, capture_output=True,
                           text=True, timeout=300, check=False)
