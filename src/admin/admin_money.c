@@ -45,6 +45,7 @@ struct refund {
     bool invoice;
     sv target, payment;
     struct operation op;
+    int64_t last; /* number of the last one like it; 0 = there was none */
 };
 
 static err find_payment(struct db_tx *tx, struct arena *mem, struct refund *f)
@@ -65,6 +66,46 @@ static err find_payment(struct db_tx *tx, struct arena *mem, struct refund *f)
     return OK;
 }
 
+/* Is the refund that the operation made among our facts? */
+static err is_known(struct db_tx *tx, struct arena *mem, sv refund, bool *known)
+{
+    struct refund_get_row row;
+    *known = false;
+    return sv_empty(refund) ? OK
+                            : q_refund_get(tx, mem, &(struct refund_get_in){refund}, &row, known);
+}
+
+/* Without a key of the caller: what is still under way is gone on with, and pressed twice before
+ * Stripe's news arrives is one refund. f->op.id empty: it takes a new operation. */
+static err find_operation(struct db_tx *tx, struct arena *mem, struct refund *f, sv subject)
+{
+    struct operation last = {0};
+    bool found = false, known = false;
+    TRY(operation_last(tx, mem, subject, &last, &found));
+    if (found && sv_is(last.status, "done"))
+        TRY(is_known(tx, mem, last.object, &known));
+    f->last = found ? last.seq : 0;
+    f->op = (struct operation){.id = SV_NULL};
+    if (found && !known && !sv_is(last.status, "failed"))
+        f->op = last;
+    return OK;
+}
+
+static err put_operation(struct db_tx *tx, struct arena *mem, struct refund *f, sv subject,
+                         bool *made)
+{
+    BUF_AUTO form = {0};
+    form_add(&form, "payment_intent", f->payment);
+    if (f->amount > 0)
+        form_add_int(&form, "amount", f->amount);
+    form_add(&form, "reason", SV("requested_by_customer"));
+    sv path = SV("/v1/refunds"), text = arena_sv(mem, buf_sv(&form));
+    if (f->key.p)
+        return operation_put(tx, mem, subject, "POST", path, text, f->r->now, &f->op, made);
+    return operation_put_next(tx, mem, subject, f->last, "POST", path, text, f->r->now, &f->op,
+                              made);
+}
+
 static err put_refund(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct refund *f = arg;
@@ -72,23 +113,20 @@ static err put_refund(struct db_tx *tx, struct arena *mem, void *arg)
     struct payment_facts paid;
     bool made;
     TRY(find_payment(tx, mem, f));
+    TRY(db_lock1(tx, f->payment));
     TRY(billing_payment_get(tx, mem, f->payment, &paid));
+    sv subject =
+        f->key.p ? arena_printf(mem, "refund:%.*s:%.*s", SV_ARG(f->payment), SV_ARG(f->key))
+                 : arena_printf(mem, "refund:%.*s:%lld", SV_ARG(f->payment), (long long)f->amount);
+    if (!f->key.p)
+        TRY(find_operation(tx, mem, f, subject));
+    if (f->op.id.p)
+        return OK;
     int64_t left = paid.received.minor - paid.refunded.minor;
     if (left <= 0 || f->amount > left)
         return FAIL_FIELD(ERR_CONFLICT, "/amount", "At most %lld can be refunded.",
                           (long long)left);
-    BUF_AUTO form = {0};
-    form_add(&form, "payment_intent", f->payment);
-    if (f->amount > 0)
-        form_add_int(&form, "amount", f->amount);
-    form_add(&form, "reason", SV("requested_by_customer"));
-    /* Without a key of the caller, the same refund pressed twice before Stripe's news arrives is
-     * one refund. */
-    sv key = f->key.p ? arena_printf(mem, "refund:%.*s:%.*s", SV_ARG(f->payment), SV_ARG(f->key))
-                      : arena_printf(mem, "refund:%.*s:%lld:%lld", SV_ARG(f->payment),
-                                     (long long)paid.refunded.minor, (long long)f->amount);
-    TRY(operation_put(tx, mem, key, "POST", SV("/v1/refunds"), arena_sv(mem, buf_sv(&form)), r->now,
-                      &f->op, &made));
+    TRY(put_operation(tx, mem, f, subject, &made));
     if (!made)
         return OK;
     if (!f->invoice)

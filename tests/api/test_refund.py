@@ -115,3 +115,38 @@ def test_a_slot_given_to_another_does_not_come_back(shop, stripe):
     assert (first.status, first.open) == ("paid", True)
     assert m.entitlements()["quizzes"]["discount"]["used"] == 3
     assert sql(shop, "SELECT ref FROM billing_flag WHERE kind = 'discount_reused'") == [(first.id,)]
+
+
+def test_after_a_refund_that_failed_the_next_one_goes_out(make_server, make_sandbox):
+    """The same request once more is not taken for the one whose money came back."""
+    sandbox = make_sandbox()
+    town = make_server(sandbox=sandbox)
+    sandbox.forward_to(town)
+    town.cli("admin", "create", "boss@example.com")
+    boss, m = town.member("boss@example.com"), town.member()
+    made = m.buy(sandbox, "quiz:stress-profile")
+
+    def settle():
+        sandbox.settle()
+        town.settle()
+
+    def status():
+        return m.get("/api/purchases/" + made["purchaseId"]).json["status"]
+
+    def press():
+        a = boss.post(f"/api/admin/purchases/{made['purchaseId']}/refund", {"reason": "a test"})
+        settle()
+        return a
+
+    def asked():
+        return int(sql(town, "SELECT COUNT(*) FROM operation WHERE path = '/v1/refunds'")[0][0])
+
+    assert press().status == 200 and status() == "refunded" and asked() == 1
+    for e in sandbox.call("GET", "/_sandbox/events")["data"]:
+        if e["type"] == "refund.created":
+            refund = e["data"]["object"]
+    tell(town, "refund.failed", {**refund, "status": "failed"}, created=refund["created"] + 60)
+    assert status() == "paid"
+    # The sandbox knows nothing of the failure and refuses: it was asked, and is asked again.
+    assert press().status == 502 and asked() == 2
+    assert press().status == 502 and asked() == 3
