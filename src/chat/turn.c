@@ -58,6 +58,7 @@ static void free_turn(struct turn *t)
         stream_unref(t->subs[i]);
     }
     free(t->subs);
+    free(t->body);
     ai_stream_free(&t->ai);
     arena_free(t->mem);
     free(t);
@@ -137,6 +138,9 @@ static enum http_more take(struct turn *t, sv bytes)
         turn_write_text(&out, &t->view, buf_sv(&t->ai.text), t->sent);
         t->sent = t->ai.text.n;
         broadcast(t, buf_sv(&out));
+        free(t->body); /* conversations are long, answers many */
+        t->body = NULL;
+        t->call.body = SV_NULL;
     }
     if (t->ai.failed || t->ai.ended)
         return HTTP_STOP;
@@ -243,7 +247,11 @@ static void copy_call(struct turn *t, const struct http_call *c)
     t->call = *c;
     t->call.headers = h;
     t->call.url = arena_sv(t->mem, c->url);
-    t->call.body = arena_sv(t->mem, c->body);
+    t->body = malloc(c->body.n + 1);
+    if (t->body == NULL)
+        abort();
+    memcpy(t->body, c->body.p, c->body.n);
+    t->call.body = (sv){t->body, c->body.n};
 }
 
 err turn_begin(const struct turn_start *start, struct stream *s)

@@ -14,6 +14,7 @@ struct turn {
     struct chat_ticket ticket;
     enum ai_dialect_kind dialect;
     struct http_call call;
+    char *body; /* of the call; NULL once no other try can be */
 
     struct http_flow *flow; /* while a transfer runs */
     int tries, status;

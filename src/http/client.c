@@ -13,10 +13,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define ANSWER_MAX (8 << 20)
-#define KEPT_MAX   256 /* idle connections */
-#define HEADS_MAX  64
-#define TICK_MS    100 /* of the feeds' deadlines */
+#define ANSWER_MAX  (8 << 20)
+#define KEPT_MAX    256 /* idle connections */
+#define HEADS_MAX   64
+#define TICK_MS     100   /* of the feeds' deadlines */
+#define FEED_BUFFER 4096L /* thousands of feeds run at once, and each brings little at a time */
 
 struct http_flow {
     CURL *easy;
@@ -551,6 +552,7 @@ err http_feed_start(const struct http_call *call, const struct http_feed *feed, 
     f->arg = arg;
     if (call->timeout_ms == 0)
         curl_easy_setopt(f->easy, CURLOPT_TIMEOUT_MS, 0L);
+    curl_easy_setopt(f->easy, CURLOPT_BUFFERSIZE, FEED_BUFFER);
     *out = f; /* before the first callback can run */
     return hand_over(f);
 }

@@ -191,6 +191,10 @@ static enum MHD_Result send_reply(struct http_conn *x)
     enum MHD_Result ok = MHD_queue_response(x->mc, (unsigned)p->status, m);
     MHD_destroy_response(m);
     observe(x, p->status, bytes, now);
+    if (p->stream != NULL) { /* it may last for minutes, and nobody reads the request again */
+        arena_reset(x->r.mem);
+        buf_free(&x->body);
+    }
     return ok;
 }
 
@@ -569,19 +573,21 @@ static uint16_t port_of(int fd)
                                          : ((struct sockaddr_in *)(void *)&a)->sin_port);
 }
 
-/* As many descriptors as the connections need, if the system lets us. */
+/* As many descriptors as the connections need, if the system lets us; half as many again for calls
+ * to the outside, since each answer of an AI that is streamed is one. */
 static unsigned allow_connections(unsigned want)
 {
     struct rlimit l;
+    const rlim_t need = (rlim_t)want + want / 2 + 512;
     if (getrlimit(RLIMIT_NOFILE, &l) != 0)
         return want;
-    if (l.rlim_cur < want + 512 && l.rlim_cur < l.rlim_max) {
-        l.rlim_cur = want + 512 < l.rlim_max ? want + 512 : l.rlim_max;
+    if (l.rlim_cur < need && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = need < l.rlim_max ? need : l.rlim_max;
         setrlimit(RLIMIT_NOFILE, &l);
     }
-    if (l.rlim_cur >= want + 512)
+    if (l.rlim_cur >= need)
         return want;
-    return l.rlim_cur > 1024 ? (unsigned)l.rlim_cur - 512 : (unsigned)l.rlim_cur / 2;
+    return l.rlim_cur > 1024 ? (unsigned)(l.rlim_cur - 512) / 3 * 2 : (unsigned)l.rlim_cur / 2;
 }
 
 static struct MHD_Daemon *start_daemon(struct http_server *s, unsigned conns)

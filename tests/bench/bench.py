@@ -21,7 +21,7 @@ import report
 from context import Context
 from programs import Failed
 
-SECTIONS = ("rest", "reads", "webhooks", "chat", "active", "growth", "soak")
+SECTIONS = ("rest", "reads", "webhooks", "chat", "streams", "active", "growth", "soak")
 
 
 def section(name):
