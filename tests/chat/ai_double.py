@@ -71,6 +71,12 @@ def stream(parts, wait=None, gap=0.0):
     return answer
 
 
+def cut(raw, where):
+    """The bytes in parts that end at these positions."""
+    ends = [*where, len(raw)]
+    return [raw[a:b] for a, b in zip([0, *ends], ends)]
+
+
 def refuse(status, body=b'{"error":{"type":"x","message":"secret words of the provider"}}', **headers):
     def answer(handler, _):
         head(handler, status, "application/json", **headers)
