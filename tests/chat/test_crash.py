@@ -52,9 +52,11 @@ def test_killed_while_answering(make_server, ai):
         assert (last["content"], last["status"], last["stop"]) == ("one two", "interrupted", "interrupted")
     ai.answers = [stream(say("fine"))]
     assert text_of(turn(a, "And?", one)) == "fine" and a.entitlements()["ai"]["used"] == 1
+    url = f"/api/chat/history?conversationId={two}"
+    wait_until(lambda: b.get(url).json["messages"][-1]["status"] == "interrupted")
     assert text_of(turn(b, "Are you there?", two)) == "fine"  # takes the slot that was given back
     assert b.entitlements()["ai"]["used"] == 1
-    assert [x["status"] for x in b.get(f"/api/chat/history?conversationId={two}").json["messages"]] == [
+    assert [x["status"] for x in b.get(url).json["messages"]] == [
         "complete", "interrupted", "complete", "complete"]
 
 
