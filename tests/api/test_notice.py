@@ -50,3 +50,16 @@ def test_a_purchase_its_refund_and_a_discount(town):
     assert a.status in (200, 201, 202), a
     settle(town)
     assert causes(town)["refund"] == 1 and causes(town)["receipt"] == 1
+
+
+def test_without_a_provider_news_of_subscriptions_are_not_kept_for_later(make_server, sandbox):
+    town = make_server(sandbox=sandbox, env={"EMAIL_PROVIDER": "none"})
+    sandbox.forward_to(town)
+    m = town.member("carl@example.com")
+    m.subscribe(sandbox)
+    sandbox.settle()
+    assert m.get("/api/user/entitlements").json["premium"]
+    assert causes(town)["subscription_started"] == 0 and causes(town)["receipt"] == 0
+    m.buy(sandbox, "quiz:stress-profile")  # a receipt waits: it can carry a claim link
+    sandbox.settle()
+    assert causes(town)["receipt"] == 1
