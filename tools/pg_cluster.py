@@ -4,13 +4,15 @@
     pg_cluster.py run [--set name=value]... -- COMMAND...   runs it with MYBEING_TEST_PG=postgresql://…
     with Cluster() as c: c.url                              the same inside python
 
-A folder, port and socket of its own on loopback, no fsync; started as user `postgres` when root (it refuses root),
+A folder, port and socket of its own on loopback, no fsync (durable=True: as in production, for tests that crash it;
+folder=…: where the data lies); started as user `postgres` when root (it refuses root),
 stopped and removed afterwards, also when its starter is killed.
 """
 import ctypes
 import os
 import pathlib
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -22,6 +24,7 @@ import time
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "300",
             "shared_buffers": "64MB", "deadlock_timeout": "200ms", "autovacuum_naptime": "5min",
             "max_wal_size": "256MB", "log_min_messages": "warning", "lc_messages": "C"}
+DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 
 
 def programs():
@@ -35,18 +38,24 @@ def programs():
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Outside of the range that outgoing connections take theirs from: it must still be free after a restart."""
+    for port in random.sample(range(7000, 12000), 200):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise RuntimeError("no free port")
 
 
 class Cluster:
-    def __init__(self, settings=None):
-        self.settings = {**SETTINGS, **(settings or {})}
+    def __init__(self, settings=None, durable=False, folder=None):
+        self.settings = {**SETTINGS, **(DURABLE if durable else {}), **(settings or {})}
         self.bin = programs()
         self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
         self.process = None
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="mybeing-pg-"))
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="mybeing-pg-", dir=folder))
         if self.user:
             os.chown(self.dir, self.user.pw_uid, self.user.pw_gid)
         self.log = self.dir / "log"

@@ -83,6 +83,11 @@ UPDATE job SET leased_until = $until WHERE state = 'running' AND worker = $worke
 UPDATE job SET state = 'ready', attempt = attempt - 1, worker = NULL, leased_until = NULL
 WHERE state = 'running' AND worker = $worker;
 
+-- name: job_mine :many
+-- in: worker text
+-- out: id text, token int
+SELECT id, token FROM job WHERE state = 'running' AND worker = $worker;
+
 -- name: job_workers :many
 -- out: worker text
 SELECT DISTINCT worker FROM job WHERE state = 'running' AND worker IS NOT NULL;

@@ -103,7 +103,7 @@ static void item_push(struct job_runner *r, struct kind_state *k, const struct j
     pthread_mutex_lock(&r->lock);
     *r->tail = it;
     r->tail = &it->next;
-    r->in_flight++;
+    job_hold(r, it);
     pthread_cond_signal(&r->work);
     pthread_mutex_unlock(&r->lock);
 }
@@ -125,8 +125,10 @@ static void over_rate(struct job_runner *r, struct arena *mem, struct kind_state
 {
     struct put_back p = {c, ts_add(clock_now(), job_rate_wait_ms(&k->rate, clock_mono_us()))};
     err e = db_write(r->db, mem, put_back_run, &p);
-    if (e != OK && e != ERR_GONE)
-        log_event(LOG_WARN, "job.put_back", "error", err_detail(e), NULL);
+    if (e == OK || e == ERR_GONE)
+        return;
+    log_event(LOG_WARN, "job.put_back", "error", err_detail(e), NULL);
+    job_doubt(r);
 }
 
 static size_t free_slots(struct job_runner *r, bool alone)
@@ -149,6 +151,7 @@ static int64_t dispatch(struct job_runner *r, struct arena *mem)
     }
     if (r->dev)
         clock_set_offset(l.moved ? l.offset : 0);
+    job_settle_doubt(r, mem);
     bool alone = atomic_load(&r->suspects);
     size_t slots = free_slots(r, alone);
     if (slots == 0)
@@ -168,6 +171,7 @@ static int64_t dispatch(struct job_runner *r, struct arena *mem)
     e = db_write(r->db, mem, claim_run, &c);
     if (e != OK) {
         log_event(LOG_WARN, "job.claim", "error", err_detail(e), NULL);
+        job_doubt(r);
         return poll;
     }
     for (size_t i = 0; i < c.n; i++) {
@@ -306,7 +310,7 @@ static bool drained(struct job_runner *r)
     while (r->head) {
         struct job_item *it = r->head;
         r->head = it->next;
-        r->in_flight--;
+        job_let_go(r, it);
         arena_free(it->mem);
     }
     r->tail = &r->head;

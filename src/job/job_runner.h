@@ -16,7 +16,8 @@ struct kind_state {
 };
 
 struct job_item {
-    struct job_item *next;
+    struct job_item *next;      /* in the queue */
+    struct job_item *next_held; /* among all that are claimed and not yet finished */
     struct arena *mem;
     struct kind_state *kind;
     struct job_claimed c;
@@ -35,12 +36,15 @@ struct job_runner {
     pthread_mutex_t lock;
     pthread_cond_t work;
     struct job_item *head, **tail;
-    unsigned in_flight; /* claimed and not yet finished, waiting ones too */
-    bool stopping;      /* under lock */
+    struct job_item *held; /* claimed and not yet finished, waiting ones too */
+    unsigned in_flight;    /* how many these are */
+    bool stopping;         /* under lock */
     atomic_bool stop;
     /* Jobs that two crashes were about may be innocent neighbours of a bad one. They run one by one
      * with nothing beside them, so that a third crash is surely their own. */
     atomic_bool suspects;
+    atomic_llong doubt_until_us; /* what the table says of our leases may be wrong until then */
+    int64_t doubt_looked_us;
 };
 
 void *job_keeper_main(void *runner);
@@ -51,6 +55,14 @@ void job_keeper_adopt(struct job_runner *r);
 void job_worker_name(char *out, size_t n);
 /* Is the process behind a worker's name certainly gone? */
 bool job_worker_gone(sv name);
+
+/* job_doubt.c: an answer of the database was lost or never came, so that the table may name jobs as
+ * ours that are in nobody's hand. job_settle_doubt, called by the dispatcher (it alone claims),
+ * puts those back; for a while, because a frozen database may still commit what we gave up. */
+void job_doubt(struct job_runner *r);
+void job_settle_doubt(struct job_runner *r, struct arena *mem);
+void job_hold(struct job_runner *r, struct job_item *it); /* both with the lock */
+void job_let_go(struct job_runner *r, struct job_item *it);
 
 /* Waits until job_wake or `ms`. `seen` = the wake counter read before looking for work. */
 unsigned job_wake_count(void);

@@ -6,9 +6,12 @@
 #include "queries.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define MAX_ATTEMPTS 20
 #define PROGRESS_US  1000000
+#define STORE_US     (60 * INT64_C(1000000)) /* an outcome is tried to be stored for so long */
+#define STORE_AGAIN  200000                  /* us between two tries */
 
 struct finish {
     struct job *j;
@@ -135,20 +138,38 @@ static void log_failure(const struct job *j, enum job_outcome what, sv error)
               "id", id, "kind", j->kind, "attempt", attempt, "error", text, NULL);
 }
 
-static void settle(struct kind_state *k, struct job *j, err result)
+static bool passing(err e)
 {
-    struct job_result r = {.ok = result == OK,
-                           .again = j->again,
-                           .permanent = j->permanent || j->cancelled,
-                           .stopping = result == ERR_STOPPING,
-                           .attempt = j->attempt,
-                           .max_attempts =
-                               k->kind->max_attempts ? k->kind->max_attempts : MAX_ATTEMPTS};
-    struct outcome o = {.j = j, .what = job_outcome_decide(&r)};
+    return e == ERR_DB || e == ERR_DB_FULL || e == ERR_BUSY || e == ERR_RETRY ||
+           e == ERR_WRITE_UNCERTAIN;
+}
+
+/* The database may be away for a while; the token refuses what was stored already. */
+static err outcome_store(struct job_runner *r, const struct outcome *o)
+{
+    int64_t until = clock_mono_us() + STORE_US;
+    for (;;) {
+        err e = db_write(r->db, o->j->mem, outcome_run, (void *)(uintptr_t)o);
+        if (!passing(e) || atomic_load(&r->stop) || clock_mono_us() > until)
+            return e;
+        usleep(STORE_AGAIN);
+    }
+}
+
+static void settle(struct job_runner *r, struct kind_state *k, struct job *j, err result)
+{
+    struct job_result got = {.ok = result == OK,
+                             .again = j->again,
+                             .permanent = j->permanent || j->cancelled,
+                             .stopping = result == ERR_STOPPING,
+                             .attempt = j->attempt,
+                             .max_attempts =
+                                 k->kind->max_attempts ? k->kind->max_attempts : MAX_ATTEMPTS};
+    struct outcome o = {.j = j, .what = job_outcome_decide(&got)};
     if (result != OK)
         o.error = arena_printf(j->mem, "%s: %s", err_name(result), err_detail(result));
     o.run_at = next_run(j, o.what);
-    err e = db_write(j->db, j->mem, outcome_run, &o);
+    err e = outcome_store(r, &o);
     if (e == OK) {
         count(k, o.what);
         if (result != OK)
@@ -159,6 +180,8 @@ static void settle(struct kind_state *k, struct job *j, err result)
     /* A finish of unknown outcome that did happen ends here too. */
     if (e != ERR_GONE)
         log_event(LOG_ERROR, "job.outcome", "kind", j->kind, "error", err_detail(e), NULL);
+    if (passing(e))
+        job_doubt(r);
 }
 
 static void item_run(struct job_runner *r, struct job_item *it)
@@ -182,7 +205,7 @@ static void item_run(struct job_runner *r, struct job_item *it)
     if (e == OK && j.done)
         count(it->kind, JOB_DONE);
     else
-        settle(it->kind, &j, e); /* fenced: if the lease was lost it changes nothing */
+        settle(r, it->kind, &j, e); /* fenced: if the lease was lost it changes nothing */
 }
 
 void *job_worker_main(void *arg)
@@ -202,10 +225,11 @@ void *job_worker_main(void *arg)
             r->tail = &r->head;
         pthread_mutex_unlock(&r->lock);
         item_run(r, it);
-        arena_free(it->mem);
         pthread_mutex_lock(&r->lock);
-        bool hungry = --r->in_flight <= r->threads; /* none in flight: a suspect may begin */
+        job_let_go(r, it);
+        bool hungry = r->in_flight <= r->threads; /* none in flight: a suspect may begin */
         pthread_mutex_unlock(&r->lock);
+        arena_free(it->mem);
         if (hungry)
             job_wake();
     }

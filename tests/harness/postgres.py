@@ -18,12 +18,14 @@ def psql(url, sql):
     return done.stdout.strip()
 
 
-def create_database():
+def create_database(url=None):
+    """In the cluster at url (or the one of the tests); answers the database's own URL."""
     name = "t_" + uuid.uuid4().hex[:16]
-    psql(cluster(), f"CREATE DATABASE {name}")
-    parts = urlsplit(cluster())
+    psql(url or cluster(), f"CREATE DATABASE {name}")
+    parts = urlsplit(url or cluster())
     return urlunsplit(parts._replace(path="/" + name))
 
 
 def drop_database(url):
-    psql(cluster(), f"DROP DATABASE IF EXISTS {urlsplit(url).path[1:]} WITH (FORCE)")
+    parts = urlsplit(url)
+    psql(urlunsplit(parts._replace(path="/postgres")), f"DROP DATABASE IF EXISTS {parts.path[1:]} WITH (FORCE)")

@@ -27,9 +27,12 @@ class Failed(AssertionError):
 
 
 class Server:
-    """`mybeing serve` on a database of its own. Server(sandbox=…, env={…}); .start(), .stop() check that it ends well."""
+    """`mybeing serve` on a database of its own. Server(sandbox=…, env={…}); .start(), .stop() check that it ends well.
 
-    def __init__(self, sandbox=None, engine=None, env=None, start=True, share=None):
+    share: another server, whose database it uses too. cluster: the URL of the PostgreSQL to use, if not that of the tests.
+    """
+
+    def __init__(self, sandbox=None, engine=None, env=None, start=True, share=None, cluster=None):
         self.engine = engine or os.environ.get("MYBEING_TEST_ENGINE", "sqlite")
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="mybeing-test-"))
         self.port = free_port()
@@ -39,7 +42,7 @@ class Server:
         if share is not None:
             self.database = share.database
         elif self.engine == "pg":
-            self.database = postgres.create_database()
+            self.database = postgres.create_database(cluster)
         else:
             self.database = f"sqlite:{self.dir}/mybeing.db"
         self.mail_dir = self.dir / "mail"
