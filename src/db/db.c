@@ -171,5 +171,5 @@ static err ping(struct db_tx *tx, struct arena *mem, void *arg)
 err db_ping(struct db *db)
 {
     ARENA_AUTO mem = arena_new(0);
-    return db_read(db, mem, ping, NULL);
+    return db->engine == DB_PG ? pg_read_soon(db, mem, ping, NULL) : db_read(db, mem, ping, NULL);
 }

@@ -114,6 +114,8 @@ void checkpointer_close(struct checkpointer *c); /* after the readers: they look
 err pg_open(const struct db_options *o, struct db *db) MUST_USE;
 void pg_close(struct pg *pg);
 err pg_read(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
+/* Once, with the patience of /readyz. */
+err pg_read_soon(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
 err pg_write(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
 err pg_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,
            const struct db_val *in, struct db_rows *out) MUST_USE;

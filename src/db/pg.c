@@ -11,6 +11,8 @@
 #define BEGIN_WRITE "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 #define POOL_SIZE   16
 #define PARAMS_MAX  64
+#define WAIT_MS     5000 /* for a free connection */
+#define SOON_MS     2000
 
 err pg_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,
            const struct db_val *in, struct db_rows *out)
@@ -163,7 +165,7 @@ static err transact(struct db *db, bool write, struct arena *mem, db_fn fn, void
     for (unsigned try = 1;; try++) {
         struct pg_conn *c;
         bool again;
-        TRY(pg_acquire(db->pg, &c));
+        TRY(pg_acquire(db->pg, WAIT_MS, &c));
         inside = true;
         err_clear();
         err e = run_once(db, c, write, mem, fn, arg, &again);
@@ -180,6 +182,26 @@ static err transact(struct db *db, bool write, struct arena *mem, db_fn fn, void
 err pg_read(struct db *db, struct arena *mem, db_fn fn, void *arg)
 {
     return transact(db, false, mem, fn, arg);
+}
+
+err pg_read_soon(struct db *db, struct arena *mem, db_fn fn, void *arg)
+{
+    for (unsigned try = 1;; try++) {
+        struct pg_conn *c;
+        bool again;
+        TRY(pg_acquire(db->pg, SOON_MS, &c));
+        int patience = c->timeout_ms;
+        c->timeout_ms = SOON_MS;
+        err e = run_once(db, c, false, mem, fn, arg, &again);
+        c->timeout_ms = patience;
+        if (c->lost && PQstatus(c->h) == CONNECTION_OK) { /* silent, perhaps only slow: the other */
+            c->lost = again = false;                      /* connections are not suspect */
+            c->stale = true;
+        }
+        pg_release(db->pg, c);
+        if (!again || try == DB_TRIES)
+            return e;
+    }
 }
 
 err pg_write(struct db *db, struct arena *mem, db_fn fn, void *arg)
@@ -204,7 +226,7 @@ err pg_open(const struct db_options *o, struct db *db)
     pthread_cond_init(&pg->freed, &attr);
     pthread_condattr_destroy(&attr);
     struct pg_conn *first;
-    err e = pg_acquire(pg, &first);
+    err e = pg_acquire(pg, WAIT_MS, &first);
     if (e != OK) {
         pg_close(pg);
         return e;

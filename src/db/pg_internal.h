@@ -50,7 +50,8 @@ err pg_conn_script(struct pg_conn *c, const char *sql) MUST_USE;
 err pg_conn_lock(struct pg_conn *c, sv key) MUST_USE;
 
 /* -------- pg_pool.c -------- */
-err pg_acquire(struct pg *pg, struct pg_conn **out) MUST_USE;
+/* Waits for a free one for at most wait_ms. */
+err pg_acquire(struct pg *pg, int wait_ms, struct pg_conn **out) MUST_USE;
 void pg_release(struct pg *pg, struct pg_conn *c);
 
 /* -------- pg_value.c -------- */

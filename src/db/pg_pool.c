@@ -10,14 +10,18 @@
 #include <stdio.h>
 #include <time.h>
 
-#define WAIT_FREE_S      5
 #define BACKOFF_LEAST_MS 100
 #define BACKOFF_MOST_MS  2000
 
-static void wait_until(struct timespec *t)
+static void wait_until(struct timespec *t, int ms)
 {
     clock_gettime(CLOCK_MONOTONIC, t);
-    t->tv_sec += WAIT_FREE_S;
+    t->tv_sec += ms / 1000;
+    t->tv_nsec += ms % 1000 * 1000000;
+    if (t->tv_nsec >= 1000000000) {
+        t->tv_sec++;
+        t->tv_nsec -= 1000000000;
+    }
 }
 
 static int64_t backoff_us(unsigned failures)
@@ -76,10 +80,10 @@ static struct pg_conn *take_idle(struct pg *pg)
     return NULL;
 }
 
-static err acquire(struct pg *pg, struct pg_conn **out)
+static err acquire(struct pg *pg, int wait_ms, struct pg_conn **out)
 {
     struct timespec until;
-    wait_until(&until);
+    wait_until(&until, wait_ms);
     for (;;) {
         *out = take_idle(pg);
         if (*out)
@@ -96,10 +100,10 @@ static err acquire(struct pg *pg, struct pg_conn **out)
     }
 }
 
-err pg_acquire(struct pg *pg, struct pg_conn **out)
+err pg_acquire(struct pg *pg, int wait_ms, struct pg_conn **out)
 {
     pthread_mutex_lock(&pg->mu);
-    err e = acquire(pg, out);
+    err e = acquire(pg, wait_ms, out);
     pthread_mutex_unlock(&pg->mu);
     return e;
 }

@@ -193,13 +193,16 @@ static err run_none(struct http_conn *x)
 static void on_worker(struct work *w)
 {
     struct http_conn *x = (struct http_conn *)((char *)w - offsetof(struct http_conn, work));
-    if (!x->s->sqlite)
+    enum route_tx tx = x->r.route->tx;
+    if (tx == TX_HEALTH)
+        x->r.now = clock_now(); /* no look into the database before its own */
+    else if (!x->s->sqlite)
         set_now(x);
     err_clear();
     err e;
-    if (x->r.route->tx == TX_NONE && x->body_err == OK)
+    if ((tx == TX_NONE || tx == TX_HEALTH) && x->body_err == OK)
         e = run_none(x);
-    else if ((x->writes = x->r.route->tx == TX_WRITE && x->body_err == OK))
+    else if ((x->writes = tx == TX_WRITE && x->body_err == OK))
         e = db_write(x->s->o.db, x->r.mem, in_tx, x);
     else
         e = read_or_write(x, in_tx);
@@ -229,7 +232,8 @@ static bool to_worker(struct http_conn *x)
     x->mark = arena_mark(x->r.mem);
     x->work.run = on_worker;
     conn_suspend(x);
-    if (!workers_post(x->s->workers, &x->work)) {
+    bool health = x->r.route->tx == TX_HEALTH;
+    if (!workers_post(health ? x->s->health : x->s->workers, &x->work)) {
         conclude(x, x->s->stopping ? ERR_STOPPING : ERR_BUSY, false);
         conn_finish(x);
     }
@@ -319,7 +323,7 @@ static bool dispatch(struct http_conn *x)
     x->mark = arena_mark(x->r.mem);
     if (tx == TX_INLINE)
         return inline_run(x);
-    if (tx == TX_NONE || !x->s->sqlite)
+    if (tx == TX_NONE || tx == TX_HEALTH || !x->s->sqlite)
         return to_worker(x);
     if (tx == TX_WRITE && x->body_err == OK)
         return to_writer(x);

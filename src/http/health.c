@@ -50,7 +50,7 @@ static err health_metrics(struct req *r)
 
 static const struct route routes[] = {
     ROUTE(GET, "/healthz", health_alive, .auth = AUTH_NONE, .tx = TX_INLINE, .limit = LIMIT_NONE),
-    ROUTE(GET, "/readyz", health_ready, .auth = AUTH_NONE, .tx = TX_NONE, .limit = LIMIT_NONE),
+    ROUTE(GET, "/readyz", health_ready, .auth = AUTH_NONE, .tx = TX_HEALTH, .limit = LIMIT_NONE),
     ROUTE(GET, "/metrics", health_metrics, .auth = AUTH_NONE, .tx = TX_INLINE, .limit = LIMIT_NONE),
 };
 const struct route_set health_routes = {routes, sizeof routes / sizeof *routes};

@@ -217,7 +217,7 @@ struct http_server {
     struct arena *mem; /* process lifetime of the server */
     struct router *router;
     struct limiter *limiter;
-    struct workers *workers;
+    struct workers *workers, *health;
     struct observer *observer;
     struct origins origins;
     struct proxies proxies;

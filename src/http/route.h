@@ -13,10 +13,12 @@ enum route_auth {
     AUTH_NONE,      /* credentials are not looked at (webhooks, health) */
 };
 enum route_tx {
-    TX_READ,  /* in a read transaction */
-    TX_WRITE, /* in a write transaction, replied after the commit */
-    TX_NONE,  /* on a worker thread, without a transaction: outside calls, slow work */
-    TX_INLINE /* on the event loop, no transaction, no blocking: health, static pages */
+    TX_READ,   /* in a read transaction */
+    TX_WRITE,  /* in a write transaction, replied after the commit */
+    TX_NONE,   /* on a worker thread, without a transaction: outside calls, slow work */
+    TX_HEALTH, /* as TX_NONE, on a thread of its own: asks with short patience, heard when others
+                  hang */
+    TX_INLINE  /* on the event loop, no transaction, no blocking: health, static pages */
 };
 enum route_body {
     BODY_NONE /* a body is ignored */,

@@ -656,6 +656,7 @@ err http_start(const struct http_options *o, struct http_server **out)
     s->listen_fd = fd;
     s->port = port_of(fd);
     s->workers = workers_start(o->workers ? o->workers : 16, 4096);
+    s->health = workers_start(1, 64);
     s->links.observer = s->observer;
     links_start(&s->links, o->idle_s, o->header_s, o->request_s);
     unsigned conns = allow_connections(o->max_conns ? o->max_conns : 20000);
@@ -664,6 +665,7 @@ err http_start(const struct http_options *o, struct http_server **out)
         close(fd);
         links_stop(&s->links);
         workers_stop(s->workers, 1);
+        workers_stop(s->health, 1);
         server_free(s);
         return FAIL(ERR_CONFIG, "The HTTP server could not be started");
     }
@@ -718,7 +720,7 @@ void http_stop(struct http_server *s)
     }
     MHD_stop_daemon(s->daemon);
     links_stop(&s->links);
-    if (!workers_stop(s->workers, 5)) {
+    if (!workers_stop(s->workers, 5) || !workers_stop(s->health, 5)) {
         log_event(LOG_WARN, "http.stop", "left", "workers", NULL);
         return;
     }
