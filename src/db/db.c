@@ -42,6 +42,11 @@ err db_read(struct db *db, struct arena *mem, db_fn fn, void *arg)
     return db->engine == DB_PG ? pg_read(db, mem, fn, arg) : sqlite_read(db, mem, fn, arg);
 }
 
+err db_read_soon(struct db *db, struct arena *mem, db_fn fn, void *arg)
+{
+    return db->engine == DB_PG ? pg_read_soon(db, mem, fn, arg) : sqlite_read(db, mem, fn, arg);
+}
+
 err db_write(struct db *db, struct arena *mem, db_fn fn, void *arg)
 {
     if (db->engine == DB_PG)
@@ -171,5 +176,5 @@ static err ping(struct db_tx *tx, struct arena *mem, void *arg)
 err db_ping(struct db *db)
 {
     ARENA_AUTO mem = arena_new(0);
-    return db->engine == DB_PG ? pg_read_soon(db, mem, ping, NULL) : db_read(db, mem, ping, NULL);
+    return db_read_soon(db, mem, ping, NULL);
 }

@@ -107,6 +107,8 @@ extern const unsigned db_stmts_n;
 err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_val *in,
            struct db_rows *out) MUST_USE;
 
-/* Ping for /readyz: a read of one row. On PostgreSQL it waits for at most 2 s for a connection and
- * 2 s for the answer, so that a frozen server is told from a slow one soon. */
+/* As db_read, with the patience of /readyz: on PostgreSQL at most 2 s for a connection and 2 s for
+ * each answer, so that a frozen server is noticed soon. */
+err db_read_soon(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
+/* Ping for /readyz: a read of one row, soon. */
 err db_ping(struct db *db) MUST_USE;

@@ -182,7 +182,7 @@ err migrate_pending(struct db *db, unsigned *pending)
     ARENA_AUTO mem = arena_new(0);
     struct applied now;
     unsigned missing = 0;
-    TRY(db_read(db, mem, read_applied, &now));
+    TRY(db_read_soon(db, mem, read_applied, &now));
     for (unsigned i = 0; i < migrations_n; i++)
         missing += find(&now, migrations[i].number) ? 0 : 1;
     *pending = missing;

@@ -31,7 +31,7 @@ static err health_ready(struct req *r)
     if (db != OK)
         jw_str(w, SV("the database does not answer"));
     if (schema != OK)
-        jw_str(w, SV("the schema's version cannot be read"));
+        jw_str(w, SV("the schema's version cannot be read from the database"));
     if (pending > 0)
         jw_str(w, arena_printf(r->mem, "%u migrations are not applied: run mybeing migrate up",
                                pending));
