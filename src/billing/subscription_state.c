@@ -1,15 +1,45 @@
 /* GET /api/subscription: the state of the member's subscription. */
 #include "app/app.h"
+#include "billing/event.h"
 #include "billing/subscription.h"
 #include "catalog/catalog.h"
+#include "queries.h"
 
-static void write_price(struct jw *w, const struct catalog *c)
+/* The price that is paid, as Stripe last told it with the subscription; NULL if it is not known. */
+static err own_price(struct db_tx *tx, struct arena *mem, const struct subscription *s,
+                     const json *fresh, const json **out)
 {
+    struct event_of_object_row row;
+    bool found = false;
+    const json *event = NULL;
+    sv text;
+    if (s == NULL)
+        return OK;
+    if (fresh != NULL && sv_eq(json_get_str(fresh, "id"), s->id)) {
+        *out = json_path(fresh, "items.data.0.price");
+        return OK;
+    }
+    TRY(q_event_of_object(tx, mem, &(struct event_of_object_in){s->id}, &row, &found));
+    if (!found)
+        return OK;
+    TRY(payload_unpack(tx, mem, row.dict, row.size, row.payload, &text));
+    if (json_parse(mem, text, &event) == OK)
+        *out = json_path(event, "data.object.items.data.0.price");
+    err_clear();
+    return OK;
+}
+
+static void write_price(struct jw *w, const struct catalog *c, const json *own)
+{
+    int64_t amount = json_get_int(own, "unit_amount", -1);
+    sv code = json_get_str(own, "currency");
+    sv interval = json_get_str(json_get(own, "recurring"), "interval");
+    bool known = amount >= 0 && !sv_empty(code);
     jw_key(w, "price");
     jw_obj(w);
-    jw_kmoney(w, "amount", c->plan_price);
-    jw_kstr(w, "currency", currency_sv(&c->plan_currency));
-    jw_kstr(w, "interval", SV("month"));
+    jw_kmoney(w, "amount", known ? (money){amount} : c->plan_price);
+    jw_kstr(w, "currency", known ? code : currency_sv(&c->plan_currency));
+    jw_kstr(w, "interval", known && !sv_empty(interval) ? interval : SV("month"));
     jw_obj_end(w);
 }
 
@@ -106,6 +136,8 @@ err subscription_write(struct db_tx *tx, struct arena *mem, struct app *app, con
     sv invoice = SV_NULL;
     if (s != NULL && subscription_blocks(s->status))
         TRY(subscription_invoice_url(tx, mem, s->id, &invoice));
+    const json *price = NULL;
+    TRY(own_price(tx, mem, s, fresh, &price));
     struct jw w = {.out = out};
     jw_obj(&w);
     jw_kstr(&w, "userId", user_id_sv(member));
@@ -115,7 +147,7 @@ err subscription_write(struct db_tx *tx, struct arena *mem, struct app *app, con
     jw_kbool(&w, "grace", access.grace);
     jw_kts(&w, "accessUntil", access.until);
     jw_kstr(&w, "invoiceUrl", invoice);
-    write_price(&w, app->catalog);
+    write_price(&w, app->catalog, price);
     jw_kbool(&w, "severalActive", running > 1);
     jw_obj_end(&w);
     return OK;

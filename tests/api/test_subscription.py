@@ -1,5 +1,6 @@
 """The member's subscription: one Checkout, one customer, state, cancel, resume, portal, return from Checkout."""
 import concurrent.futures
+import time
 import urllib.parse
 
 import pytest
@@ -7,6 +8,7 @@ import requests
 
 from harness import wait_until
 from harness.process import PATIENCE
+from harness.stripe_events import Subscriber, deliver
 
 KEY = {"Authorization": "Bearer sk_test_harness"}
 
@@ -482,3 +484,18 @@ def test_the_built_in_page_is_where_checkout_returns_to(town):
     assert session["cancel_url"] == town.base + "/?canceled=premium"
     a = m.get(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"])[len(town.base):])
     assert a.status == 303 and a.headers["Location"] == "/?subscribed=premium"
+
+
+def test_the_price_is_the_subscriptions_own(server):
+    """Changed at Stripe, or made for another price: what is told is what is paid, not what the catalogue asks."""
+    m = server.member()
+    assert state(m)["price"] == {"amount": 3200, "currency": "usd", "interval": "month"}
+    s = Subscriber(m.user_id, time.time())
+    price = {"id": "price_old", "object": "price", "unit_amount": 29000, "currency": "eur", "recurring": {"interval": "year"}}
+    made = s.subscription("created")
+    deliver(server, made, *s.month())
+    assert state(m)["price"]["amount"] == 3200, "nothing is known of it"
+    changed = s.subscription(at=s.start + 60)
+    changed["data"]["object"]["items"]["data"][0]["price"] = price
+    deliver(server, changed)
+    assert state(m)["price"] == {"amount": 29000, "currency": "eur", "interval": "year"}
