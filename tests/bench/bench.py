@@ -1,6 +1,6 @@
 """Speed, beside nginx, the disk and the bare database: one run, the sides in turn (A B A B), medians.
 
-    bench.py BUILD [--quick] [--only SECTION,...] [--json | --markdown]     (./dev bench builds first)
+    bench.py BUILD [--quick] [--only SECTION,...] [--json | --markdown] [--write-docs]     (./dev bench builds first)
 
 Absolute figures belong to the machine and its other work; the ratios are what to compare.
 
@@ -9,6 +9,7 @@ report.speed(), fact() and aim(); ctx is context.Context. To add one: write it a
 """
 import argparse
 import importlib
+import os
 import pathlib
 import resource
 import subprocess
@@ -21,6 +22,7 @@ import report
 from context import Context
 from programs import Failed
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECTIONS = ("rest", "reads", "webhooks", "chat", "streams", "active", "growth", "soak")
 
 
@@ -39,12 +41,27 @@ def arguments():
     p.add_argument("--list", action="store_true", help="the sections there are")
     p.add_argument("--json", action="store_true")
     p.add_argument("--markdown", action="store_true")
+    p.add_argument("--write-docs", action="store_true", help="the tables of docs/performance.md anew")
     args = p.parse_args()
     args.only = args.only.split(",") if args.only else list(SECTIONS)
     unknown = [s for s in args.only if s not in SECTIONS]
     if unknown:
         p.error(f"no section {', '.join(unknown)}; there are: {', '.join(SECTIONS)}")
     return args
+
+
+def line_of(path, start):
+    for line in open(path):
+        if line.startswith(start):
+            return line.split(":", 1)[1].strip()
+    return "unknown"
+
+
+def about_run(ctx, seconds, failed):
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return {"members": ctx.members, "rounds": ctx.rounds, "quick": ctx.quick, "seconds": round(seconds),
+            "failed": failed, "date": time.strftime("%Y-%m-%d"), "processors": os.cpu_count(),
+            "processor": line_of("/proc/cpuinfo", "model name"), "commit": commit.stdout.strip() or "unknown"}
 
 
 def open_many_files():
@@ -84,12 +101,13 @@ def main():
         ctx.note(f"{len(done)} sections")
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    about = {"members": ctx.members, "rounds": ctx.rounds, "quick": ctx.quick,
-             "seconds": round(time.monotonic() - began), "failed": failed}
+    about = about_run(ctx, time.monotonic() - began, failed)
+    if args.write_docs:
+        report.write_docs(ROOT / "docs/performance.md", report.summary(done, about))
     if args.json:
         print(report.as_json(done, about))
     else:
-        print(report.markdown(done) if args.markdown else report.plain(done), end="")
+        print(report.summary(done, about) if args.markdown else report.plain(done), end="")
     return 1 if failed else 0
 
 

@@ -145,7 +145,7 @@ def add_accounts(db, numbers, now_ms):
 def train(ctx, server):
     """Enough events for the server to train its dictionary, as a live one has; then they are taken out again."""
     file = server.folder / "train"
-    strangers = range(900_000_000, 900_000_040)
+    strangers = range(900_000_000, 900_000_060)
     file.write_bytes(b"".join(signed(e) for n in strangers for k in range(2)
                               for e in renewal(n, ctx.now - (k + 2) * MONTH, ctx.now - 4 * MONTH, k)))
     replay(ctx, server, file, 8, 60)

@@ -137,7 +137,7 @@ static bool number_of(const char *name, const struct ids *r, int64_t *out)
         *out = 21;
     else if (strcmp(name, "$depth") == 0)
         *out = r->depth;
-    else if (strcmp(name, "$key_id") == 0)
+    else if (strcmp(name, "$key_id") == 0 || strcmp(name, "$title_key") == 0)
         *out = 0;
     else
         return false;

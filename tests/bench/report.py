@@ -82,5 +82,26 @@ def plain(sections):
     return "\n".join(out) + f"\n\n{aims - missed} of {aims} aims met\n"
 
 
+BEGIN, END = "<!-- ./dev bench --write-docs writes from here -->", "<!-- to here -->"
+
+
+def write_docs(path, text):
+    """Between the marks of the document."""
+    before, _, rest = path.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+
+
+def summary(sections, about):
+    """All aims in one table; then every section's rows."""
+    how = (f"`./dev bench{' --quick' if about['quick'] else ''}`, {about['date']}, commit {about['commit']}: "
+           f"{about['processors']} processors ({about['processor']}), {about['members']:,} members, medians of "
+           f"{about['rounds']} rounds, {about['seconds'] // 60} minutes.")
+    lines = [[f"{r['name']}", f"{r['bound']} {with_unit(r['limit'], r['unit'])}", with_unit(r["value"], r["unit"]),
+              "met" if r["met"] else "**missed**"] for _, _, rows in sections for r in rows if r["kind"] == "aim"]
+    out = [how, "", "| aim | limit | measured | |", "| --- | ---: | ---: | --- |"]
+    return "\n".join(out + ["| " + " | ".join(line) + " |" for line in lines] + ["", markdown(sections)])
+
+
 def as_json(sections, about):
     return json.dumps({**about, "sections": [{"name": n, "title": t, "rows": r} for n, t, r in sections]}, indent=1)
