@@ -2,6 +2,7 @@
 """A PostgreSQL cluster to throw away.
 
     pg_cluster.py run [--set name=value]... -- COMMAND...   runs it with MYBEING_TEST_PG=postgresql://…
+    pg_cluster.py shell                                     psql on one, until you leave it
     with Cluster() as c: c.url                              the same inside python
 
 A folder, port and socket of its own on loopback, no fsync (durable=True: as in production, for tests that crash it;
@@ -138,12 +139,17 @@ class Cluster:
 
 def main():
     args = sys.argv[1:]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if args == ["shell"]:
+        with Cluster() as cluster:
+            print(f"DATABASE_URL={cluster.url} ./build/mybeing serve", "uses it from another terminal.", flush=True)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # psql's own
+            return subprocess.run(["psql", "-d", cluster.url], check=False).returncode
     if not args or args.pop(0) != "run" or "--" not in args:
         sys.exit(__doc__)
     cut = args.index("--")
     options, command = args[:cut], args[cut + 1:]
     settings = dict(o.split("=", 1) for o in options if o != "--set")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with Cluster(settings) as cluster:
         return subprocess.run(command, env={**os.environ, "MYBEING_TEST_PG": cluster.url}, check=False).returncode
 

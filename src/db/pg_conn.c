@@ -72,7 +72,8 @@ static err failed(struct pg_conn *c, const char *what, const PGresult *r)
                (state_is(state, "0A000") && message && strstr(message, "cached plan") != NULL);
     if (state_is(state, "25006")) /* a standby, after a failover */
         c->stale = true;
-    return FAIL(c->stale ? ERR_RETRY : e, "%s: %s", what, message ? message : state);
+    return FAIL(c->stale ? ERR_RETRY : e, "%s: %s%s", what, message ? message : state,
+                e == ERR_DB_FULL ? "; free space on the database's disk" : "");
 }
 
 /* -------- waiting -------- */
@@ -323,8 +324,10 @@ err pg_conn_open(const struct pg *pg, struct pg_conn **out)
     c->h = connect_url(pg->url);
     err e = OK;
     if (PQstatus(c->h) != CONNECTION_OK) {
-        e = FAIL(ERR_DB, "can't connect to PostgreSQL: %.*s",
-                 SV_ARG(first_line(PQerrorMessage(c->h))));
+        const char *why = PQerrorMessage(c->h);
+        bool none_free = strstr(why, "too many") || strstr(why, "connection slots");
+        e = FAIL(ERR_DB, "can't connect to PostgreSQL: %.*s%s", SV_ARG(first_line(why)),
+                 none_free ? "; raise max_connections or run fewer processes" : "");
     } else {
         PQsetNoticeReceiver(c->h, ignore_notice, NULL);
         PQsetnonblocking(c->h, 1);
