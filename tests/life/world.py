@@ -46,7 +46,7 @@ class World:
         self.asked = []         # (method, path) of the server since the last look
         self.told = lambda id_: None     # an answer told this object as it is
         self.lock = threading.RLock()
-        self.posts = 0
+        self.tie = False        # what follows happens within one second
 
     # ---- objects
     def new_id(self, prefix):
@@ -63,7 +63,7 @@ class World:
         """A new version, told by one event a type."""
         id_ = content["id"]
         versions = self.versions.setdefault(id_, [])
-        assert not versions or self.now - versions[-1][0] >= 7, (id_, versions[-1], self.now)
+        assert not versions or self.tie or self.now - versions[-1][0] >= 7, (id_, versions[-1], self.now)
         versions.append((self.now, dict(content)))
         made = []
         for t in types:
