@@ -72,6 +72,22 @@ static void statuses_with_access(void **state)
     ends(s, at(3, 4), false);
 }
 
+/* March is paid, but the news of the subscription never came: what is paid counts, and its cycle.
+ */
+static void paid_before_the_renewal_is_told(void **state)
+{
+    (void)state;
+    struct sub_facts s = sub(SUB_ACTIVE);
+    s.paid_through = at(4, 1);
+    ends(s, at(4, 4), false);
+    struct access a = access_decide(&s, &grace, at(3, 20));
+    assert_int_equal(a.cycle_start.ms, at(3, 1).ms);
+    assert_int_equal(a.cycle_end.ms, at(4, 1).ms);
+    assert_true(a.new_slots);
+    s.collection_paused = true; /* until the last paid period ends */
+    ends(s, at(4, 1), false);
+}
+
 static void statuses_without_access(void **state)
 {
     (void)state;
@@ -264,6 +280,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statuses_with_access),
+        cmocka_unit_test(paid_before_the_renewal_is_told),
         cmocka_unit_test(statuses_without_access),
         cmocka_unit_test(past_due),
         cmocka_unit_test(cancelled_ahead),
