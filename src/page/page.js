@@ -112,13 +112,13 @@ function leave(url) {
 }
 
 // ---- the membership
-function meter(value, label, used, limit) {
+function meter(value, label, left, limit) {
   const box = make('div', '', 'meter');
   box.append(make('b', value), label);
   if (limit > 0) {
     const bar = document.createElement('progress');
     bar.max = limit;
-    bar.value = limit - used;
+    bar.value = left;
     bar.setAttribute('aria-label', `${label}: ${value}`);
     box.append(bar);
   }
@@ -164,12 +164,12 @@ function drawPlan(e, sub, plan) {
   const q = e.quizzes, a = e.articles, left = (v, of) => `${v.remaining} of ${of || v.limit}`;
   const meters = [];
   if (e.premium) {
-    meters.push(meter(left(q.included), 'free quizzes left', q.included.used, q.included.limit),
-      meter(left(a.included), 'free articles left', a.included.used, a.included.limit),
-      meter(left(q.discount), `quizzes at ${q.discount.percent}\u00a0% off`, q.discount.used + q.discount.held, q.discount.limit));
+    meters.push(meter(left(q.included), 'free quizzes left', q.included.remaining, q.included.limit),
+      meter(left(a.included), 'free articles left', a.included.remaining, a.included.limit),
+      meter(left(q.discount), `quizzes at ${q.discount.percent}\u00a0% off`, q.discount.remaining, q.discount.limit));
   }
   meters.push(e.ai.unlimited ? meter('Unlimited', 'AI conversations', 0, 0)
-    : meter(left(e.ai), 'AI conversations today', e.ai.used, e.ai.limit));
+    : meter(left(e.ai), 'AI conversations today', e.ai.remaining, e.ai.limit));
   $('meters').replaceChildren(...meters);
   $('discounts').textContent = e.discounts.length
     ? `You have ${e.discounts.length === 1 ? 'a discount' : `${e.discounts.length} discounts`} of your own; prices below count ${e.discounts.length === 1 ? 'it' : 'them'} in.` : '';

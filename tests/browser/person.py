@@ -2,13 +2,17 @@
 import re
 import sqlite3
 
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import (ElementClickInterceptedException, ElementNotInteractableException,
+                                        NoSuchElementException, StaleElementReferenceException)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from fakes import put_mail
 from harness import wait_until
 
+# The page changes while one looks: looked at again.
+CHANGING = (StaleElementReferenceException, NoSuchElementException, ElementNotInteractableException,
+            ElementClickInterceptedException)
 WIDTHS = (320, 375, 1280)
 PASSWORD = "correct horse battery 9"
 
@@ -68,7 +72,7 @@ class Person:
         def there():
             try:
                 return words in self.text()
-            except StaleElementReferenceException:
+            except CHANGING:
                 return False
         wait_until(there, message=f"nobody could read {words!r}")
         return self
@@ -80,7 +84,7 @@ class Person:
                 for e in self.all(css):
                     if words is None or words in (e.get_attribute("aria-label") or "") + e.text:
                         return e
-            except StaleElementReferenceException:
+            except CHANGING:
                 pass
         return wait_until(find, message=f"nobody could see {css} {words or ''}")
 
@@ -100,15 +104,31 @@ class Person:
                 self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", e)
                 e.click()
                 return True
-            except StaleElementReferenceException:
+            except CHANGING:
                 return False
         wait_until(able, message=f"there is nothing to press: {words!r}")
         return self
 
     def fill(self, label, value):
-        field = self.sees("input#" + self.sees("label", label).get_attribute("for"))
-        field.clear()
-        field.send_keys(value)
+        def typed():
+            try:
+                field = self.driver.find_element(By.ID, self.sees("label", label).get_attribute("for"))
+                field.clear()
+                field.send_keys(value)
+                return field.get_attribute("value") == value
+            except CHANGING:
+                return False
+        wait_until(typed, message=f"nobody could fill in {label!r}")
+        return self
+
+    def pick(self, css):
+        def picked():
+            try:
+                self.driver.find_element(By.CSS_SELECTOR, css).click()
+                return True
+            except CHANGING:
+                return False
+        wait_until(picked, message=f"nobody could pick {css}")
         return self
 
     def keys(self, *keys):
@@ -174,8 +194,7 @@ class Person:
 
     def pays(self, card="4242424242424242"):
         self.at("/pay/")
-        self.sees(f"input[value='{card}']").click()
-        self.press("Pay $")
+        self.pick(f"input[type=radio][value='{card}']").press("Pay $")
         return self
 
     def subscribes(self, card="4242424242424242"):
