@@ -138,11 +138,18 @@ err purchase_refresh(struct db_tx *tx, struct arena *mem, struct app *app, sv id
     TRY(purchase_lock(tx, mem, id, &p, &found));
     if (!found)
         return OK;
+    bool reachable = p.email.p != NULL;
     TRY(facts_get(tx, mem, &p, &f));
     struct purchase_terms t = {.price = p.price, .currency = p.currency, .item = p.item};
     struct purchase_outcome o = purchase_decide(&t, &f);
-    if (o.status == p.status && o.mismatch == p.mismatch && o.late == p.late)
-        return OK;
+    if (o.status == p.status && o.mismatch == p.mismatch && o.late == p.late) {
+        /* The payment's event came before its session's: only now there is an address to write to.
+         */
+        struct purchase_change again = {
+            .p = &p, .from = p.status, .to = p.status, .event = event, .now = now};
+        bool late_address = !reachable && p.email.p != NULL && p.status == PURCHASE_PAID;
+        return late_address ? purchase_tell(tx, mem, app, &again) : OK;
+    }
     TRY(slot_follow(tx, mem, &p, o.slot, now));
     TRY(flags_put(tx, mem, &p, &o, now));
     struct purchase_change c = {

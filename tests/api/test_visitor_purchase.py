@@ -2,7 +2,7 @@
 import pytest
 
 from books import at_once, discount, premium, sql, tell
-from harness import Client
+from harness import Client, wait_until
 from little_stripe import LittleStripe
 
 PASSWORD = "correct horse battery 9"
@@ -125,3 +125,15 @@ def test_visitors_have_no_allowance(shop, stripe):
     m = shop.member()
     premium(shop, m)
     assert m.entitlements()["quizzes"]["included"]["remaining"] == 2
+
+
+def test_a_receipt_is_mailed_though_the_payment_is_known_before_the_address(town):
+    """The events alone, the payment's before the session's: the letter goes out when the address is known, once."""
+    visitor = town.client()
+    made = visitor.post("/api/purchases/checkout", {"item": "quiz:stress-profile"}).json
+    town.sandbox.pay(made["url"], email="vi@example.com")
+    town.sandbox.settle()
+    town.settle()
+    wait_until(lambda: town.mails("vi@example.com"), message="no receipt came")
+    town.settle()
+    assert [m["subject"] for m in town.mails("vi@example.com")] == ["Your receipt from MyBeing: $19.00"]

@@ -89,8 +89,10 @@ class Person:
         return wait_until(find, message=f"nobody could see {css} {words or ''}")
 
     def at(self, pattern):
-        wait_until(lambda: re.search(pattern, self.driver.current_url), message=f"not at {pattern}")
-        return self.driver.current_url
+        """Waits until a page of this address is there as a whole."""
+        where = "return document.readyState === 'complete' ? location.href : ''"
+        wait_until(lambda: re.search(pattern, self.driver.execute_script(where) or ""), message=f"not at {pattern}")
+        return self
 
     # ---- doing
     def press(self, words, css="button, a"):
