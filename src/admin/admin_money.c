@@ -66,15 +66,6 @@ static err find_payment(struct db_tx *tx, struct arena *mem, struct refund *f)
     return OK;
 }
 
-/* Is the refund that the operation made among our facts? */
-static err is_known(struct db_tx *tx, struct arena *mem, sv refund, bool *known)
-{
-    struct refund_get_row row;
-    *known = false;
-    return sv_empty(refund) ? OK
-                            : q_refund_get(tx, mem, &(struct refund_get_in){refund}, &row, known);
-}
-
 /* Without a key of the caller: what is still under way is gone on with, and pressed twice before
  * Stripe's news arrives is one refund. f->op.id empty: it takes a new operation. */
 static err find_operation(struct db_tx *tx, struct arena *mem, struct refund *f, sv subject)
@@ -83,7 +74,7 @@ static err find_operation(struct db_tx *tx, struct arena *mem, struct refund *f,
     bool found = false, known = false;
     TRY(operation_last(tx, mem, subject, &last, &found));
     if (found && sv_is(last.status, "done"))
-        TRY(is_known(tx, mem, last.object, &known));
+        TRY(billing_refund_known(tx, mem, last.object, &known));
     f->last = found ? last.seq : 0;
     f->op = (struct operation){.id = SV_NULL};
     if (found && !known && !sv_is(last.status, "failed"))

@@ -100,6 +100,16 @@ err billing_payment_get(struct db_tx *tx, struct arena *mem, sv payment_intent,
     return OK;
 }
 
+err billing_refund_known(struct db_tx *tx, struct arena *mem, sv refund, bool *known)
+{
+    struct refund_get_row row;
+    bool found = false;
+    if (!sv_empty(refund))
+        TRY(q_refund_get(tx, mem, &(struct refund_get_in){refund}, &row, &found));
+    *known = found;
+    return OK;
+}
+
 err billing_session_get(struct db_tx *tx, struct arena *mem, sv session, struct session_facts *out)
 {
     struct fact_session_get_row s;
