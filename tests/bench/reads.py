@@ -7,9 +7,8 @@ from raw import raw_loop
 from report import aim, fact, speed
 
 PATH = "/api/user/entitlements"
-# What the path asks of the database (a member whose day of talks is not running).
-STATEMENTS = ["session_auth", "billing_access", "entitlement_member", "chat_period_get", "account_by_id",
-              "chat_slot_list"]
+# What the path asks of the database.
+STATEMENTS = ["session_auth", "billing_access", "entitlement_member", "chat_member_standing"]
 
 
 def body_size(ctx, server):
