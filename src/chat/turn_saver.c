@@ -365,9 +365,9 @@ static void *run(void *arg)
 
 void turn_thread_start(struct app *app)
 {
-    turns.app = app;
     if (turns.started)
         return;
+    turns.app = app; /* before the thread, which reads it without the lock */
     if (pthread_create(&turns.thread, NULL, run, NULL) != 0)
         abort();
     turns.started = true;
