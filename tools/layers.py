@@ -17,7 +17,8 @@ RANK = {name: i for i, name in enumerate(ORDER)}
 ALLOWED = {("http", "db"), ("job", "app"), ("http", "app")}
 GENERATED = {"queries.h"}
 # Who calls the queries of sql/query/X.sql: the folder X, or these. Entitlements and purchases share the slots.
-CALLERS = {"audit": {"app", "admin"}, "base": {"http"}, "chat_quota": {"chat"}, "chat_turn": {"chat"}, "customer": {"billing"},
+CALLERS = {"audit": {"app", "admin"}, "base": {"http"}, "chat_quota": {"chat"}, "chat_turn": {"chat"}, "checkin": {"cmd"},
+           "customer": {"billing"},
            "db": {"db", "app"}, "discount": {"entitlement", "purchase"}, "entitlement": {"entitlement", "purchase"},
            "operation": {"billing"}, "purchase": {"entitlement", "purchase"}, "subscription": {"billing"}}
 

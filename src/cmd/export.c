@@ -1,5 +1,6 @@
 /* mybeing export: everything that is kept of one person, as one JSON document. SPEC §6. */
 #include "account/account.h"
+#include "base/crypto.h"
 #include "base/json.h"
 #include "chat/chat_api.h"
 #include "cmd/cmd.h"
@@ -81,6 +82,30 @@ static err write_traces(struct db_tx *tx, struct arena *mem, sv member, struct j
     LIST(export_mails, "mails");
     LIST(export_ai_usage, "aiUsage");
     LIST(export_audit, "audit");
+    return OK;
+}
+
+/* What was answered, unsealed; its id is the context of the seal. */
+static err write_checkins(struct db_tx *tx, struct arena *mem, sv member, struct jw *w)
+{
+    struct checkin_list_row *rows;
+    size_t n;
+    TRY(q_checkin_list(tx, mem, &(struct checkin_list_in){member}, &rows, &n));
+    jw_key(w, "checkins");
+    jw_arr(w);
+    for (size_t i = 0; i < n; i++) {
+        sv answers;
+        TRY(unseal(mem, rows[i].body, rows[i].id, rows[i].key_id, &answers));
+        jw_obj(w);
+        jw_kstr(w, "id", rows[i].id);
+        jw_kstr(w, "scale", rows[i].scale);
+        jw_kopt(w, "score", rows[i].score);
+        jw_kstr(w, "answers", answers);
+        jw_kts(w, "takenAt", rows[i].taken_at);
+        jw_kts(w, "createdAt", rows[i].created_at);
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
     return OK;
 }
 
@@ -173,6 +198,7 @@ static err export_tx(struct db_tx *tx, struct arena *mem, void *arg)
     TRY(write_money(tx, mem, member, w));
     TRY(write_rights(tx, mem, member, w));
     TRY(write_traces(tx, mem, member, w));
+    TRY(write_checkins(tx, mem, member, w));
     TRY(write_chat(tx, mem, member, w));
     jw_obj_end(w);
     buf_char(e->out, '\n');

@@ -10,9 +10,10 @@
 #include "base/json.h"
 #include "base/money.h"
 
-#define STRIPE_ID_MAX     255              /* bytes; stripe/CONTRACT §1 */
-#define STRIPE_AMOUNT_MAX 1000000000000000 /* far above Stripe's limits; sums of many stay int64   \
-                                            */
+/* Ids are at most so many bytes (stripe/CONTRACT §1); amounts are held below what Stripe takes by
+ * far, so that sums of many stay in an int64. */
+#define STRIPE_ID_MAX     255
+#define STRIPE_AMOUNT_MAX 1000000000000000
 
 /* Is one of the comma separated `secrets` (whole strings, "whsec_…") the signer of `body`, at a
  * time within 300 s of `wall` or `now` (the machine's clock and the program's)? ERR_SIGNATURE

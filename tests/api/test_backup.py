@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from books import sql
 from harness.client import post_event
 from harness.stripe_events import Subscriber, deliver, event, fresh_id
 
@@ -197,6 +198,10 @@ def test_of_another_engine(lived, tmp_path):
 # ---- one person
 
 def test_export_tells_all_of_one_and_nothing_of_others(lived):
+    for i, m in enumerate((lived.ann, lived.bob)):
+        sql(lived, "INSERT INTO longitudinal_checkin (id, user_id, scale, score, body, key_id, taken_at, created_at) "
+                   "VALUES (?, ?, 'who5', ?, CAST('{\"q1\":3}' AS " + ("bytea" if lived.engine == "pg" else "blob")
+            + "), 0, ?, ?)", f"chk_{i}", m.user_id, 60 + i, 1790000000000, 1790000000000)
     text = lived.cli("export", "ann@example.com")
     doc = json.loads(text)
     assert doc == {**json.loads(lived.cli("export", lived.ann.user_id)), "exportedAt": doc["exportedAt"]}
@@ -206,6 +211,7 @@ def test_export_tells_all_of_one_and_nothing_of_others(lived):
     assert [r["amount"] for r in doc["refunds"]] == [100]
     assert doc["conversations"][0]["title"] == "Sleep" and doc["conversations"][0]["context"] == "evening"
     assert [m["content"] for m in doc["messages"]] == ["I sleep badly ☾", "Since when?"]
+    assert [(c["id"], c["score"], c["answers"]) for c in doc["checkins"]] == [("chk_0", 60, '{"q1":3}')]
     assert len(doc["sessions"]) == 1 and len(doc["customers"]) == 1
     for not_hers in ("bob", lived.bob.user_id, lived.ann.token, "hash", lived.bob.token):
         assert not_hers not in text, not_hers

@@ -1,11 +1,13 @@
 /* Two thousand answers at once, for the bench. Three programs in one, each a single epoll loop:
  *
- *   streams provider PORT GAP_MS EVENTS   an AI provider (OpenAI dialect): EVENTS words, one every GAP_MS, to each
- *   streams readers PORT N TOKENS         N browsers that each say something new and read the answer to its end
- *   streams steady PORT RATE SECONDS TOKENS PATH...   RATE requests a second, evenly spaced, paths in turn
+ *   streams provider PORT GAP_MS EVENTS   an AI provider (OpenAI dialect): EVENTS words, one every
+ * GAP_MS, to each streams readers PORT N TOKENS         N browsers that each say something new and
+ * read the answer to its end streams steady PORT RATE SECONDS TOKENS PATH...   RATE requests a
+ * second, evenly spaced, paths in turn
  *
- * TOKENS is a file with a session token a line. A word of the provider is the microsecond in which it was sent, so
- * that a reader knows how long it took through the server. Results are one JSON line. */
+ * TOKENS is a file with a session token a line. A word of the provider is the microsecond in which
+ * it was sent, so that a reader knows how long it took through the server. Results are one JSON
+ * line. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +26,8 @@
 struct peer {
     int fd;
     bool busy, done, failed;
-    int left;            /* provider: words still to send */
-    int64_t at_us;       /* provider: of the next word; else: of the request */
+    int left;      /* provider: words still to send */
+    int64_t at_us; /* provider: of the next word; else: of the request */
     int64_t first_us;
     size_t n;
     char in[16384];
@@ -164,13 +166,16 @@ static void say(struct peer *p, int64_t gap_us)
     int64_t now = now_us();
     if (p->left-- > 0) {
         int n = snprintf(text, sizeof text,
-                         "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"t%lld \"},\"finish_reason\":null}]}\n\n",
+                         "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"t%lld "
+                         "\"},\"finish_reason\":null}]}\n\n",
                          (long long)now);
         put(p, text, (size_t)n);
         p->at_us += gap_us;
         return;
     }
-    static const char last[] = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    static const char last[] =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: "
+        "[DONE]\n\n";
     put(p, last, sizeof last - 1);
     p->done = true;
 }
@@ -188,7 +193,8 @@ static void hear(struct peer *p, int64_t gap_us, int events)
             p->done = true;
         return;
     }
-    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+    static const char head[] =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
     put(p, head, sizeof head - 1);
     p->busy = true;
     p->left = strstr(p->in, "\"max_completion_tokens\":40,") != NULL ? 1 : events; /* a title */
@@ -248,10 +254,12 @@ static void ask(struct peer *p, size_t i)
 {
     static const char body[] = "{\"content\":\"I sleep badly, since weeks. What could I do?\"}";
     char text[1024];
-    int n = snprintf(text, sizeof text,
-                     "POST /api/chat/conversations/new/messages HTTP/1.1\r\nHost: bench.mybeing.example\r\n"
-                     "Authorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                     tokens[i % ntokens], sizeof body - 1, body);
+    int n = snprintf(
+        text, sizeof text,
+        "POST /api/chat/conversations/new/messages HTTP/1.1\r\nHost: bench.mybeing.example\r\n"
+        "Authorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: "
+        "%zu\r\n\r\n%s",
+        tokens[i % ntokens], sizeof body - 1, body);
     p->at_us = now_us();
     put(p, text, (size_t)n);
 }
@@ -274,7 +282,8 @@ static void take_words(struct peer *p)
         at = end;
     }
     if (strstr(at, "\"type\":\"finish\"") != NULL || strstr(at, "\"type\":\"error\"") != NULL ||
-        (p->first_us == 0 && strstr(at, "HTTP/1.1 4") != NULL) || strstr(at, "HTTP/1.1 5") != NULL) {
+        (p->first_us == 0 && strstr(at, "HTTP/1.1 4") != NULL) ||
+        strstr(at, "HTTP/1.1 5") != NULL) {
         p->done = true;
         strstr(at, "\"type\":\"finish\"") != NULL ? whole++ : wrong++;
     }
@@ -320,10 +329,11 @@ static int readers(int port, size_t n)
             fflush(stdout);
         }
     }
-    printf("{\"streams\":%zu,\"whole\":%zu,\"wrong\":%zu,\"all_open_ms\":%.0f,\"words\":%zu,\"first_p50_ms\":%.1f,"
+    printf("{\"streams\":%zu,\"whole\":%zu,\"wrong\":%zu,\"all_open_ms\":%.0f,\"words\":%zu,"
+           "\"first_p50_ms\":%.1f,"
            "\"first_p99_ms\":%.1f,\"word_p50_ms\":%.2f,\"word_p99_ms\":%.2f}\n",
-           n, whole, wrong, (double)all_open / 1000, word.n, percentile(&first, .5), percentile(&first, .99),
-           percentile(&word, .5), percentile(&word, .99));
+           n, whole, wrong, (double)all_open / 1000, word.n, percentile(&first, .5),
+           percentile(&first, .99), percentile(&word, .5), percentile(&word, .99));
     return 0;
 }
 
@@ -350,7 +360,8 @@ static int steady(int port, int rate, int seconds, char **paths, int npaths)
             }
             char text[512];
             int n = snprintf(text, sizeof text,
-                             "GET %s HTTP/1.1\r\nHost: bench.mybeing.example\r\nAuthorization: Bearer %s\r\n\r\n",
+                             "GET %s HTTP/1.1\r\nHost: bench.mybeing.example\r\nAuthorization: "
+                             "Bearer %s\r\n\r\n",
                              paths[asked % (size_t)npaths], tokens[asked % ntokens]);
             p->busy = true;
             p->n = 0;
@@ -374,8 +385,10 @@ static int steady(int port, int rate, int seconds, char **paths, int npaths)
             sample(&took, now_us() - p->at_us);
         }
     }
-    printf("{\"per_second\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"failures\":%zu,\"late\":%zu}\n",
-           (double)took.n / seconds, percentile(&took, .5), percentile(&took, .99), percentile(&took, .999), bad, late);
+    printf("{\"per_second\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"failures\":%zu,"
+           "\"late\":%zu}\n",
+           (double)took.n / seconds, percentile(&took, .5), percentile(&took, .99),
+           percentile(&took, .999), bad, late);
     return 0;
 }
 
