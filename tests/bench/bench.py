@@ -23,7 +23,7 @@ from context import Context
 from programs import Failed
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SECTIONS = ("rest", "reads", "webhooks", "chat", "talks", "streams", "active", "growth", "jobs", "soak")
+SECTIONS = ("rest", "reads", "webhooks", "chat", "talks", "streams", "active", "growth", "postgres", "jobs", "soak")
 
 
 def section(name):
