@@ -12,6 +12,7 @@ import importlib
 import os
 import pathlib
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -93,6 +94,7 @@ def main():
             print(f"{name:<10} {section(name)[1]}")
         return 0
     open_many_files()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and folders go too
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mybeing-bench-") as tmp:
         ctx = Context(args.build, tmp, args.quick, args.tiny, args.soak)
