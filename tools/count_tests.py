@@ -27,10 +27,18 @@ def cases(path):
             parts = module.split(".")
             at = next((i for i, p in enumerate(parts) if p.startswith("test_")), len(parts) - 1)
             name = "::".join(["/".join(parts[:at + 1]) + ".py", *parts[at + 1:], name])
+        elif not module and name.startswith("tests."):  # it could not be collected
+            name = name.replace(".", "/") + ".py"
         elif module:
             name = f"{module}: {name}"
         out.append((name, "failed" if bad else "skipped" if skipped else "passed"))
     return out or [(f"{path.name}: no test ran", "failed")]
+
+
+def passed(again, name):
+    """Did it pass when run again? A file that could not be collected did when all of its tests did."""
+    of_file = [o for n, o in again.items() if n.startswith(name + "::")]
+    return again.get(name) == "passed" or bool(of_file) and "failed" not in of_file
 
 
 def main():
@@ -49,7 +57,7 @@ def main():
         seen = set()
         for name, outcome in cases(path):
             # pytest writes a test and the error of its teardown as two cases.
-            if outcome == "failed" and again.get(name) == "passed":
+            if outcome == "failed" and passed(again, name):
                 if name not in seen:
                     unsteady.append(f"{path.stem}: {name}")
                 outcome = "passed"

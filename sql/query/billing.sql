@@ -631,7 +631,6 @@ SELECT c.deleted, (SELECT COUNT(*) FROM fact_payment_method m WHERE m.customer =
 FROM fact_customer c WHERE COALESCE(c.member, '') = $member;
 
 -- name: state_flags :many
--- json
 -- in: ref text
 -- out: kind text
 SELECT kind FROM billing_flag WHERE ref = $ref;

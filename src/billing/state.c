@@ -6,25 +6,38 @@
 #include "queries.h"
 
 /* Each part is a query's rows as they are: what they show is chosen in sql/query/billing.sql. */
-#define PART(name)                                                                                 \
+#define PART(name, key)                                                                            \
     static err name(struct db_tx *tx, struct arena *mem, sv member, struct jw *w)                  \
     {                                                                                              \
         struct state_##name##_row *rows;                                                           \
         size_t n;                                                                                  \
         TRY(q_state_##name(tx, mem, &(struct state_##name##_in){member}, &rows, &n));              \
-        jw_key(w, #name);                                                                          \
+        jw_key(w, key);                                                                            \
         state_##name##_json_array(w, rows, n);                                                     \
         return OK;                                                                                 \
     }
-PART(subscriptions)
-PART(invoices)
-PART(payments)
-PART(charges)
-PART(refunds)
-PART(disputes)
-PART(sessions)
-PART(customers)
-PART(flags)
+PART(subscriptions, "subscriptions")
+PART(invoices, "invoices")
+PART(payments, "payments")
+PART(charges, "charges")
+PART(refunds, "refunds")
+PART(disputes, "disputes")
+PART(sessions, "checkoutSessions")
+PART(customers, "customers")
+
+/* Their kinds alone. */
+static err flags(struct db_tx *tx, struct arena *mem, sv member, struct jw *w)
+{
+    struct state_flags_row *rows;
+    size_t n;
+    TRY(q_state_flags(tx, mem, &(struct state_flags_in){member}, &rows, &n));
+    jw_key(w, "flags");
+    jw_arr(w);
+    for (size_t i = 0; i < n; i++)
+        jw_str(w, rows[i].kind);
+    jw_arr_end(w);
+    return OK;
+}
 
 static err write_state(struct db_tx *tx, struct arena *mem, struct app *app, const user_id *member,
                        ts now, struct jw *w)

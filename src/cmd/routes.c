@@ -5,7 +5,7 @@
 
 static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
 static const char *const auths[] = {"unset", "public", "visitor", "member", "admin", "none"};
-static const char *const txs[] = {"read", "write", "none", "inline"};
+static const char *const txs[] = {"read", "write", "none", "health", "inline"};
 static const char *const bodies[] = {"none", "json", "raw", "form"};
 static const char *const limits[] = {"default", "none", "login", "mail", "money"};
 

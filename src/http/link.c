@@ -54,7 +54,10 @@ static bool drain(int fd)
 
 static void linger_end(struct links *t, struct lingerer *l)
 {
-    close(l->fd); /* leaves the epoll with it */
+    /* Taken out first: the library may still hold the connection, and while it does, closing our
+     * number of it leaves it in the epoll, whose events would then name somebody else's number. */
+    epoll_ctl(t->epoll, EPOLL_CTL_DEL, l->fd, NULL);
+    close(l->fd);
     l->fd = -1;
     atomic_fetch_sub(&t->lingering, 1);
 }

@@ -1,4 +1,5 @@
 """What RFC 9112 forbids is refused with 400 and the connection closed, before any route."""
+import socket
 import concurrent.futures
 import signal
 
@@ -199,3 +200,17 @@ def test_a_request_that_runs_is_finished_at_a_stop(make_server, make_sandbox):
         server.process.signal(signal.SIGTERM)
         assert running.result().status == 200
     server.stop()  # exit 0
+
+
+def test_every_short_connection_is_answered(server):
+    """Connections that end at once, one upon the other: the end of one takes nothing from the next."""
+    asked = [(b"GET /healthz HTTP/1.0\r\n\r\n", b"HTTP/1.1 200"), (b"GET /healthz HTTP/1.1\r\n\r\n", b"HTTP/1.1 400"),
+             (b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"HTTP/1.1 400")]
+    for i in range(6000):
+        request, begins = asked[i % 3]
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as s:
+            s.sendall(request)
+            answer = b""
+            while part := s.recv(65536):
+                answer += part
+        assert answer.startswith(begins), (i, request, answer)
