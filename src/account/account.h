@@ -21,6 +21,9 @@ err account_get(struct db_tx *tx, struct arena *mem, const user_id *id,
 err account_by_email(struct db_tx *tx, struct arena *mem, sv email, struct account *out) MUST_USE;
 /* By our id or a legacy id (Stripe's metadata.userId may hold either, SPEC §9). */
 err account_by_any_id(struct db_tx *tx, struct arena *mem, sv id, struct account *out) MUST_USE;
+/* What an operator types: an address or an id. ERR_NOT_FOUND. */
+err account_by_name(struct db_tx *tx, struct arena *mem, sv address_or_id,
+                    struct account *out) MUST_USE;
 /* At most n accounts with an id behind `after` ("" = from the start), by id. */
 err account_list(struct db_tx *tx, struct arena *mem, sv after, int64_t n, struct account **out,
                  size_t *count) MUST_USE;

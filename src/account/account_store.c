@@ -196,3 +196,10 @@ err account_failures_clear(struct db_tx *tx, struct arena *mem, sv email_key)
     struct login_failure_clear_in in = {.email_key = email_key};
     return q_login_failure_clear(tx, mem, &in, NULL);
 }
+
+err account_by_name(struct db_tx *tx, struct arena *mem, sv address_or_id, struct account *out)
+{
+    bool address = memchr(address_or_id.p, '@', address_or_id.n) != NULL;
+    return address ? account_by_email(tx, mem, address_or_id, out)
+                   : account_by_any_id(tx, mem, address_or_id, out);
+}

@@ -176,18 +176,11 @@ static err write_chat(struct db_tx *tx, struct arena *mem, sv member, struct jw 
 
 /* -------- the whole -------- */
 
-static err find(struct db_tx *tx, struct arena *mem, struct export *e)
-{
-    if (memchr(e->who.p, '@', e->who.n))
-        return account_by_email(tx, mem, e->who, &e->account);
-    return account_by_any_id(tx, mem, e->who, &e->account);
-}
-
 static err export_tx(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct export *e = arg;
     struct jw *w = &e->w;
-    TRY(find(tx, mem, e));
+    TRY(account_by_name(tx, mem, e->who, &e->account));
     sv member = user_id_sv(&e->account.id);
     buf_clear(e->out); /* the body may be run again */
     *w = (struct jw){.out = e->out};

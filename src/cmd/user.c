@@ -15,29 +15,23 @@ struct who {
     ts now;
 };
 
-static err find(struct db_tx *tx, struct arena *mem, struct who *w)
-{
-    if (memchr(w->text.p, '@', w->text.n))
-        return account_by_email(tx, mem, w->text, &w->account);
-    return account_by_any_id(tx, mem, w->text, &w->account);
-}
-
 static err show_tx(struct db_tx *tx, struct arena *mem, void *arg)
 {
-    return find(tx, mem, arg);
+    struct who *w = arg;
+    return account_by_name(tx, mem, w->text, &w->account);
 }
 
 static err logout_tx(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct who *w = arg;
-    TRY(find(tx, mem, w));
+    TRY(account_by_name(tx, mem, w->text, &w->account));
     return account_sessions_end(tx, mem, &w->account.id, SV_NULL, &w->ended);
 }
 
 static err verify_tx(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct who *w = arg;
-    TRY(find(tx, mem, w));
+    TRY(account_by_name(tx, mem, w->text, &w->account));
     /* The operator's word: sessions and password stay. */
     TRY(account_prove(tx, mem, &w->account.id, SV("operator"), w->now));
     return account_get(tx, mem, &w->account.id, &w->account);
