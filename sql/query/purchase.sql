@@ -82,8 +82,7 @@ WHERE id = $id AND session IS NULL AND NOT EXISTS (SELECT 1 FROM purchase o WHER
 -- name: purchase_bind_payment :exec
 -- in: id text, payment text
 UPDATE purchase SET payment_intent = $payment
-WHERE id = $id AND payment_intent IS NULL
-  AND NOT EXISTS (SELECT 1 FROM purchase o WHERE o.payment_intent = $payment);
+WHERE id = $id AND NOT EXISTS (SELECT 1 FROM purchase o WHERE o.payment_intent = $payment);
 
 -- name: purchase_set_url :exec
 -- in: id text, url text

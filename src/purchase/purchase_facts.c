@@ -41,7 +41,8 @@ static err session_facts_add(struct db_tx *tx, struct arena *mem, struct purchas
     f->session_total = s.amount_total;
     f->session_currency = s.currency;
     f->session_item = s.item_id;
-    if (s.payment_intent.p && !p->payment_intent.p) {
+    /* What the session names is what paid it, whichever attempt was heard of before. */
+    if (s.payment_intent.p && !sv_eq(s.payment_intent, p->payment_intent)) {
         TRY(purchase_bind_payment(tx, p->id, s.payment_intent));
         p->payment_intent = s.payment_intent;
     }
@@ -221,6 +222,40 @@ static err session_purchase(struct db_tx *tx, struct arena *mem, const struct fa
     return OK;
 }
 
+static err payment_is_final(struct db_tx *tx, struct arena *mem, const struct purchase *p,
+                            bool *final)
+{
+    struct session_facts s = {0};
+    struct payment_facts m = {.paid_at = TS_NONE};
+    *final = false;
+    if (!p->payment_intent.p)
+        return OK;
+    if (p->session.p)
+        TRY(billing_session_get(tx, mem, p->session, &s));
+    TRY(billing_payment_get(tx, mem, p->payment_intent, &m));
+    *final = (m.known && m.succeeded) || (s.known && s.payment_intent.p);
+    return OK;
+}
+
+/* A payment names its purchase in metadata. Each attempt to pay may be a payment of its own: the
+ * purchase keeps the one that succeeded or that its session names, and until then the first. */
+static err attempt_bind(struct db_tx *tx, struct arena *mem, const struct fact_change *c,
+                        const struct purchase *p, sv payment, sv *id)
+{
+    struct payment_facts m = {.paid_at = TS_NONE};
+    bool final;
+    if (!same_money(p, json_get_int(c->value, "amount", -1), json_get_str(c->value, "currency")))
+        return disagree(tx, mem, p, c);
+    TRY(billing_payment_get(tx, mem, payment, &m));
+    TRY(payment_is_final(tx, mem, p, &final));
+    bool succeeded = m.known && m.succeeded;
+    if (p->payment_intent.p && (final || !succeeded))
+        return succeeded ? disagree(tx, mem, p, c) : OK;
+    TRY(purchase_bind_payment(tx, p->id, payment));
+    *id = p->id;
+    return OK;
+}
+
 static err payment_purchase(struct db_tx *tx, struct arena *mem, const struct fact_change *c,
                             sv payment, sv *id)
 {
@@ -236,14 +271,7 @@ static err payment_purchase(struct db_tx *tx, struct arena *mem, const struct fa
     if (!payment.p || !named.p || (c->kind != FACT_PAYMENT && c->kind != FACT_CHARGE))
         return OK;
     TRY(purchase_by_id(tx, mem, named, &p, &found));
-    if (!found)
-        return OK;
-    if (p.payment_intent.p ||
-        !same_money(&p, json_get_int(c->value, "amount", -1), json_get_str(c->value, "currency")))
-        return disagree(tx, mem, &p, c);
-    TRY(purchase_bind_payment(tx, p.id, payment));
-    *id = p.id;
-    return OK;
+    return found ? attempt_bind(tx, mem, c, &p, payment, id) : OK;
 }
 
 static err payment_of(struct db_tx *tx, struct arena *mem, const struct fact_change *c, sv *payment)

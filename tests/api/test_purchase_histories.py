@@ -89,6 +89,23 @@ def declined_first(t):
             t.intent(1), t.checkout(1)]
 
 
+def another_attempt(t):
+    """A declined payment that is not the one which pays."""
+    obj = t.intent(-1, "payment_failed", "requires_payment_method")
+    obj["data"]["object"]["id"] = t.pi + "_first"
+    return obj
+
+
+@history("refunded", "revoked", 1, 1)
+def each_attempt_a_payment_of_its_own(t):
+    return [another_attempt(t), *t.paid(), t.refund(2, t.price), t.charge(2, "refunded", back=t.price)]
+
+
+@history("paid", "owned", 1)
+def each_attempt_its_payment_and_no_checkout_told(t):
+    return [another_attempt(t), t.intent(0)]
+
+
 @history("pending", "none", 0)
 def a_bank_debit_on_its_way(t):
     return [t.checkout(0, payment="unpaid"), t.intent(0, "processing", "processing")]

@@ -92,11 +92,11 @@ class Life:
                "discount": 2, "visitor": 0.8, "register": 1.5, "claim": 1, "retry": 4, "jump": 5, "deliver": 25, "look": 4,
                "newcomer": 0.3, "sessions": 2}
 
-    def __init__(self, server, seed, members=50, settle_every=1500):
+    def __init__(self, server, seed, members=50, settle_every=1500, start=None):
         self.server, self.seed, self.rng = server, seed, random.Random(seed)
         self.settle_every = settle_every
-        # The same moment in every run of a seed would lie ever further behind; a whole hour of today will do.
-        start = int(time.time()) // HOUR * HOUR + HOUR
+        # The next whole hour: calendar months fall otherwise in every hour's lives. `start` gives a life again.
+        self.began = start = start or int(time.time()) // HOUR * HOUR + HOUR
         self.world = World(self.rng, start)
         self.world.told = self.answered
         self.world.serve()
@@ -372,7 +372,7 @@ class Life:
                 lines.append(f"  slot {s.kind} {rfc(s.start)}..{rfc(s.end)} {s.state} {s.item}")
             lines.append("the member's last steps:")
             lines += list(b.log)
-        lines.append(f"Again: ./dev life --seed {self.seed} --steps {self.step}")
+        lines.append(f"Again: ./dev life --seed {self.seed} --steps {self.step} --start {self.began}")
         raise Mismatch("\n".join(lines))
 
     # ---- looking

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""./dev life [--seed N] [--steps N] [--engine sqlite|pg]: one random life, told as it goes."""
+"""./dev life [--seed N] [--steps N] [--engine sqlite|pg] [--start SECOND]: one random life, told as it goes."""
 import argparse
 import pathlib
 import random
@@ -17,11 +17,12 @@ def main():
     p.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     p.add_argument("--steps", type=int, default=10_000)
     p.add_argument("--engine", choices=("sqlite", "pg"), default="sqlite")
+    p.add_argument("--start", type=int, help="the second at which it begins (the next whole hour)")
     a = p.parse_args()
     print(f"seed {a.seed}, {a.steps} steps", flush=True)
     began = time.monotonic()
     try:
-        _, life = live(a.seed, a.steps, a.engine)
+        _, life = live(a.seed, a.steps, a.engine, start=a.start)
     except Mismatch as e:
         print(e)
         return 1
