@@ -24,8 +24,31 @@ err purchase_tell(struct db_tx *tx, struct arena *mem, struct app *app,
 
 /* -------- status from facts -------- */
 
+/* Money came twice for one purchase; only one payment can be its own. */
+static err paid_again(struct db_tx *tx, struct arena *mem, const struct purchase *p, ts now)
+{
+    return billing_flag_put(tx, mem, "paid_twice", p->id,
+                            SV("more than one payment of it succeeded"), now);
+}
+
+/* `payment` is the purchase's from now on. */
+static err payment_take(struct db_tx *tx, struct arena *mem, struct purchase *p, sv payment, ts now)
+{
+    struct payment_facts old = {.paid_at = TS_NONE};
+    bool bound;
+    TRY(purchase_bind_payment(tx, p->id, payment, &bound));
+    if (!bound)
+        return OK;
+    if (p->payment_intent.p)
+        TRY(billing_payment_get(tx, mem, p->payment_intent, &old));
+    if (old.known && old.succeeded)
+        TRY(paid_again(tx, mem, p, now));
+    p->payment_intent = payment;
+    return OK;
+}
+
 static err session_facts_add(struct db_tx *tx, struct arena *mem, struct purchase *p,
-                             struct purchase_facts *f)
+                             struct purchase_facts *f, ts now)
 {
     if (!p->session.p)
         return OK;
@@ -41,11 +64,8 @@ static err session_facts_add(struct db_tx *tx, struct arena *mem, struct purchas
     f->session_total = s.amount_total;
     f->session_currency = s.currency;
     f->session_item = s.item_id;
-    /* What the session names is what paid it, whichever attempt was heard of before. */
-    if (s.payment_intent.p && !sv_eq(s.payment_intent, p->payment_intent)) {
-        TRY(purchase_bind_payment(tx, p->id, s.payment_intent));
-        p->payment_intent = s.payment_intent;
-    }
+    if (s.payment_intent.p && !sv_eq(s.payment_intent, p->payment_intent))
+        TRY(payment_take(tx, mem, p, s.payment_intent, now));
     if (!sv_empty(s.email) && !p->email.p) {
         TRY(purchase_set_email(tx, p->id, s.email));
         p->email = s.email;
@@ -54,10 +74,10 @@ static err session_facts_add(struct db_tx *tx, struct arena *mem, struct purchas
 }
 
 static err facts_get(struct db_tx *tx, struct arena *mem, struct purchase *p,
-                     struct purchase_facts *out)
+                     struct purchase_facts *out, ts now)
 {
     struct purchase_facts f = {.never_opened = p->gone, .session_item = SV_NULL};
-    TRY(session_facts_add(tx, mem, p, &f));
+    TRY(session_facts_add(tx, mem, p, &f, now));
     if (p->payment_intent.p) {
         struct payment_facts m = {.paid_at = TS_NONE};
         TRY(billing_payment_get(tx, mem, p->payment_intent, &m));
@@ -140,7 +160,7 @@ err purchase_refresh(struct db_tx *tx, struct arena *mem, struct app *app, sv id
     if (!found)
         return OK;
     bool reachable = p.email.p != NULL;
-    TRY(facts_get(tx, mem, &p, &f));
+    TRY(facts_get(tx, mem, &p, &f, now));
     struct purchase_terms t = {.price = p.price, .currency = p.currency, .item = p.item};
     struct purchase_outcome o = purchase_decide(&t, &f);
     if (o.status == p.status && o.mismatch == p.mismatch && o.late == p.late) {
@@ -222,36 +242,35 @@ static err session_purchase(struct db_tx *tx, struct arena *mem, const struct fa
     return OK;
 }
 
-static err payment_is_final(struct db_tx *tx, struct arena *mem, const struct purchase *p,
-                            bool *final)
+static err attempt_get(struct db_tx *tx, struct arena *mem, const struct purchase *p, sv payment,
+                       struct purchase_attempt *out)
 {
     struct session_facts s = {0};
     struct payment_facts m = {.paid_at = TS_NONE};
-    *final = false;
-    if (!p->payment_intent.p)
-        return OK;
     if (p->session.p)
         TRY(billing_session_get(tx, mem, p->session, &s));
-    TRY(billing_payment_get(tx, mem, p->payment_intent, &m));
-    *final = (m.known && m.succeeded) || (s.known && s.payment_intent.p);
+    TRY(billing_payment_get(tx, mem, payment, &m));
+    *out = (struct purchase_attempt){.payment = payment,
+                                     .named = s.known && sv_eq(s.payment_intent, payment),
+                                     .succeeded = m.known && m.succeeded};
     return OK;
 }
 
-/* A payment names its purchase in metadata. Each attempt to pay may be a payment of its own: the
- * purchase keeps the one that succeeded or that its session names, and until then the first. */
+/* A payment names its purchase in metadata: it is the purchase's if it counts more than the one
+ * that the purchase has. */
 static err attempt_bind(struct db_tx *tx, struct arena *mem, const struct fact_change *c,
-                        const struct purchase *p, sv payment, sv *id)
+                        struct purchase *p, sv payment, sv *id)
 {
-    struct payment_facts m = {.paid_at = TS_NONE};
-    bool final;
+    struct purchase_attempt mine, other;
     if (!same_money(p, json_get_int(c->value, "amount", -1), json_get_str(c->value, "currency")))
         return disagree(tx, mem, p, c);
-    TRY(billing_payment_get(tx, mem, payment, &m));
-    TRY(payment_is_final(tx, mem, p, &final));
-    bool succeeded = m.known && m.succeeded;
-    if (p->payment_intent.p && (final || !succeeded))
-        return succeeded ? disagree(tx, mem, p, c) : OK;
-    TRY(purchase_bind_payment(tx, p->id, payment));
+    if (p->payment_intent.p) {
+        TRY(attempt_get(tx, mem, p, payment, &mine));
+        TRY(attempt_get(tx, mem, p, p->payment_intent, &other));
+        if (!purchase_attempt_outranks(&mine, &other))
+            return mine.succeeded ? paid_again(tx, mem, p, c->now) : OK;
+    }
+    TRY(payment_take(tx, mem, p, payment, c->now));
     *id = p->id;
     return OK;
 }
@@ -270,7 +289,7 @@ static err payment_purchase(struct db_tx *tx, struct arena *mem, const struct fa
     sv named = json_str(json_path(c->value, "metadata.purchaseId"));
     if (!payment.p || !named.p || (c->kind != FACT_PAYMENT && c->kind != FACT_CHARGE))
         return OK;
-    TRY(purchase_by_id(tx, mem, named, &p, &found));
+    TRY(purchase_lock(tx, mem, named, &p, &found)); /* two attempts at once: one after the other */
     return found ? attempt_bind(tx, mem, c, &p, payment, id) : OK;
 }
 

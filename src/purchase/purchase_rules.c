@@ -77,3 +77,12 @@ struct purchase_outcome purchase_decide(const struct purchase_terms *t,
     }
     return o;
 }
+
+bool purchase_attempt_outranks(const struct purchase_attempt *a, const struct purchase_attempt *b)
+{
+    if (a->named != b->named)
+        return a->named;
+    if (a->succeeded != b->succeeded)
+        return a->succeeded;
+    return sv_cmp(a->payment, b->payment) < 0;
+}

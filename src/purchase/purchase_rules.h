@@ -56,3 +56,13 @@ struct purchase_outcome {
 };
 struct purchase_outcome purchase_decide(const struct purchase_terms *t,
                                         const struct purchase_facts *f);
+
+/* One of the payments that name a purchase: each attempt to pay may be one of its own. */
+struct purchase_attempt {
+    sv payment;
+    bool named; /* by the purchase's session */
+    bool succeeded;
+};
+/* Does `a` count rather than `b`? The same whichever was heard of first: the one that the session
+ * names, else one that succeeded, else the smaller id. */
+bool purchase_attempt_outranks(const struct purchase_attempt *a, const struct purchase_attempt *b);

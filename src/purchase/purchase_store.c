@@ -294,9 +294,13 @@ err purchase_bind_session(struct db_tx *tx, sv id, sv session)
     return q_purchase_bind_session(tx, NULL, &(struct purchase_bind_session_in){id, session}, NULL);
 }
 
-err purchase_bind_payment(struct db_tx *tx, sv id, sv payment)
+err purchase_bind_payment(struct db_tx *tx, sv id, sv payment, bool *bound)
 {
-    return q_purchase_bind_payment(tx, NULL, &(struct purchase_bind_payment_in){id, payment}, NULL);
+    int64_t changed;
+    struct purchase_bind_payment_in in = {id, payment};
+    TRY(q_purchase_bind_payment(tx, NULL, &in, &changed));
+    *bound = changed > 0;
+    return OK;
 }
 
 err purchase_set_url(struct db_tx *tx, sv id, sv url)

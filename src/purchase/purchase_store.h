@@ -23,8 +23,9 @@ err purchase_lock(struct db_tx *tx, struct arena *mem, sv id, struct purchase *o
 err purchase_payment_of_charge(struct db_tx *tx, struct arena *mem, sv charge,
                                sv *payment) MUST_USE;
 err purchase_bind_session(struct db_tx *tx, sv id, sv session) MUST_USE;
-/* In place of whatever payment the purchase had; nothing if another purchase has this one. */
-err purchase_bind_payment(struct db_tx *tx, sv id, sv payment) MUST_USE;
+/* In place of whatever payment the purchase had; *bound = false if another purchase has this one.
+ */
+err purchase_bind_payment(struct db_tx *tx, sv id, sv payment, bool *bound) MUST_USE;
 err purchase_set_url(struct db_tx *tx, sv id, sv url) MUST_USE;
 err purchase_set_email(struct db_tx *tx, sv id, sv email) MUST_USE;
 err purchase_set_gone(struct db_tx *tx, sv id) MUST_USE;

@@ -105,12 +105,26 @@ static void names_go_both_ways(void **state)
     assert_false(purchase_status_parse(SV("completed"), &s));
 }
 
+static void one_of_several_payments(void **state)
+{
+    (void)state;
+    /* In their order: each counts more than all below it. */
+    static const struct purchase_attempt order[] = {
+        {SV("pi_5"), true, true},  {SV("pi_4"), true, false},  {SV("pi_2"), false, true},
+        {SV("pi_3"), false, true}, {SV("pi_1"), false, false}, {SV("pi_6"), false, false},
+    };
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+        for (size_t j = 0; j < sizeof order / sizeof *order; j++)
+            assert_int_equal(purchase_attempt_outranks(&order[i], &order[j]), i < j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statuses),
         cmocka_unit_test(given_away),
         cmocka_unit_test(names_go_both_ways),
+        cmocka_unit_test(one_of_several_payments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
