@@ -52,6 +52,8 @@ const char *event_ignored(const struct stripe_event *e)
 {
     if (e->thin)
         return "a thin event";
+    if (!sv_empty(e->account)) /* another's customers: their metadata may name anybody */
+        return "of a connected account";
     if (e->livemode_known && stripe_configured() && e->livemode != stripe_live_mode())
         return "of the other mode (live or test)";
     return NULL;

@@ -42,5 +42,6 @@ err event_again(struct db_tx *tx, struct arena *mem, struct app *app, sv id, ts 
 /* Applies one event's text without storing it (shadow). */
 err event_apply(struct db_tx *tx, struct arena *mem, struct app *app, const struct stripe_event *e,
                 ts now, bool *handled) MUST_USE;
-/* Why an event of another mode, or without an object of ours, is passed over; NULL: it is not. */
+/* Why an event of another mode or account, or without an object of ours, is passed over; NULL: it
+ * is not. */
 const char *event_ignored(const struct stripe_event *e);

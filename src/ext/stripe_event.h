@@ -24,6 +24,7 @@ sv stripe_signature_make(struct arena *mem, sv secret, sv body, ts at);
 
 struct stripe_event {
     sv id, type, api_version;
+    sv account; /* of a connected account (Connect), SV_NULL: our own */
     ts created;
     bool livemode, livemode_known;
     bool thin;            /* v2.core.event: nothing in it for us */

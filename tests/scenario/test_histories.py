@@ -525,6 +525,11 @@ def of_the_other_mode(s):
     return [{**e, "livemode": True} for e in s.begin()]
 
 
+@history((5, False))
+def of_a_connected_account(s):
+    return [{**e, "account": "acct_1Connected"} for e in s.begin()]
+
+
 @history((5, True), (14, True), paid=6400)
 def two_subscriptions(s):
     t = Life(s.user, s.now, tag=s.tag + "x")
