@@ -18,7 +18,7 @@ static err webhook_prepare(struct req *r)
     return OK;
 }
 
-static void count(enum event_result result)
+static const char *counter(enum event_result result)
 {
     static const char *const names[] = {
         [EVENT_APPLIED] = "mybeing_webhooks_total{source=\"stripe\",result=\"applied\"}",
@@ -26,14 +26,14 @@ static void count(enum event_result result)
         [EVENT_IGNORED] = "mybeing_webhooks_total{source=\"stripe\",result=\"ignored\"}",
         [EVENT_FAILED] = "mybeing_webhooks_total{source=\"stripe\",result=\"failed\"}",
     };
-    metric_add(names[result], 1);
+    return names[result];
 }
 
 static err webhook_stripe(struct req *r)
 {
     enum event_result result;
     TRY(event_take(r->tx, r->mem, r->app, r->prepared, r->now, &result));
-    count(result);
+    r->counter = counter(result);
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
     jw_kbool(w, "received", true);

@@ -115,6 +115,7 @@ static void rewind_run(struct http_conn *x)
         return;
     arena_rewind(x->r.mem, x->mark);
     reply_reset(&x->reply);
+    x->r.counter = NULL;
 }
 
 static err in_tx(struct db_tx *tx, struct arena *mem, void *arg)

@@ -178,6 +178,8 @@ void observe(struct http_conn *x, int status, size_t bytes, int64_t now_us)
         b++;
     bump(&o->hist[b], 1);
     bump(&o->sum_us, (uint64_t)us);
+    if (x->r.counter != NULL && status < 500)
+        metric_add(x->r.counter, 1);
     access_log(x, status, bytes, us);
 }
 

@@ -44,6 +44,8 @@ struct req {
     visitor_id visitor; /* from the signed cookie; "" = none */
     bool writable; /* the transaction that recognises the caller may write; if it has to and may
                       not: return ERR_FIRST_SIGHT, and it is run again in one that may */
+    const char *counter; /* a metric that is counted once, with the reply, however often the handler
+                            had to run; not if the reply is a 5xx */
     struct reply *reply;
     struct http_conn *conn; /* the server's own */
 };
