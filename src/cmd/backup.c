@@ -82,6 +82,18 @@ static err make(struct backup *b)
     return e;
 }
 
+/* The backup stands: what the folder holds besides is no reason to call it a failure. */
+static int64_t rotate(struct backup *b)
+{
+    sv dir = b->app->set.backup_dir;
+    int64_t gone = 0;
+    if (!sv_empty(dir) && backup_rotate(b->mem, arena_cstr(b->mem, dir), b->m.engine, b->file,
+                                        b->app->set.backup_keep, &gone) != OK)
+        fprintf(stderr, "mybeing: older backups were not deleted: %s\n",
+                err_detail(err_last()->code));
+    return gone;
+}
+
 /* mybeing backup [FILE] [--json] */
 int cmd_backup(int argc, char **argv)
 {
@@ -99,6 +111,7 @@ int cmd_backup(int argc, char **argv)
     err e = make(&b);
     if (e != OK)
         return cmd_failed(e);
+    int64_t gone = argc > 1 ? 0 : rotate(&b);
     BUF_AUTO out = {0};
     if (as_json) {
         manifest_text(&out, b.file, &b.m);
@@ -106,6 +119,9 @@ int cmd_backup(int argc, char **argv)
     } else {
         printf("saved to %s (%lld bytes, schema %lld, read back and found sound)\n", b.file,
                (long long)b.m.bytes, (long long)b.m.facts.schema);
+        if (gone > 0)
+            printf("%lld older deleted (BACKUP_KEEP=%lld)\n", (long long)gone,
+                   (long long)app.set.backup_keep);
     }
     return EXIT_OK;
 }

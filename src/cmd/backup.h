@@ -17,3 +17,8 @@ err manifest_write(struct arena *mem, const char *file, const struct manifest *m
 err manifest_read(struct arena *mem, const char *file, struct manifest *out) MUST_USE;
 /* Size and digest of a file. */
 err file_digest(struct arena *mem, const char *file, int64_t *bytes, sv *sha256) MUST_USE;
+/* Of the finished backups of `engine` in `dir`, under the names that backup chooses itself, keeps
+ * the newest `keep` and `made`, which was made just now. Files of any other name or content stay.
+ * *gone = how many were deleted. */
+err backup_rotate(struct arena *mem, const char *dir, enum db_engine engine, const char *made,
+                  int64_t keep, int64_t *gone) MUST_USE;

@@ -160,6 +160,47 @@ def test_without_a_name_it_goes_to_its_folder(lived):
     assert told["file"].startswith(str(folder)) and os.path.exists(told["file"])
 
 
+def test_the_newest_are_kept_and_nothing_else_is_touched(lived):
+    folder = lived.dir / "backups"
+    folder.mkdir()
+    end = "dump" if lived.engine == "pg" else "db"
+    env = {"BACKUP_DIR": str(folder), "BACKUP_KEEP": "3"}
+
+    def again(*args):
+        return lived.run("backup", *args, env=env)
+
+    def named(day):
+        return f"mybeing-202401{day:02}T031500Z.{end}"
+
+    first = json.loads(again("--json").stdout)["file"]
+    about = json.loads((folder / (first + ".json").rsplit("/", 1)[1]).read_text())
+    for day in range(1, 7):      # six finished ones of long ago
+        shutil.copy(first, folder / named(day))
+        (folder / (named(day) + ".json")).write_text(json.dumps({**about, "file": named(day)}))
+    strange = {named(20): b"no description", named(21): b"cut short", "mybeing-notes.db": b"x", "mybeing-20240101.db": b"x",
+               "old." + end: b"x", named(22) + ".part": b"x", "mybeing-20240101T031500Z.txt": b"x"}
+    for name, content in strange.items():
+        (folder / name).write_bytes(content)
+    (folder / (named(21) + ".json")).write_text(json.dumps(about))
+    (folder / ("old." + end + ".json")).write_text(json.dumps({**about, "bytes": 1}))
+    other = f"mybeing-20240109T031500Z.{'db' if end == 'dump' else 'dump'}"
+    shutil.copy(first, folder / other)
+    (folder / (other + ".json")).write_text(json.dumps({**about, "engine": "sqlite" if end == "dump" else "postgresql"}))
+    (folder / named(23)).symlink_to(first)
+    (folder / (named(23) + ".json")).write_text(json.dumps(about))
+
+    again(lived.dir / "by-hand")     # a name of one's own: nothing is counted, nothing goes
+    assert all((folder / named(day)).exists() for day in range(1, 7))
+    lived.cli("dev", "clock", "+1 hours")
+    told = again().stdout
+    assert "5 older deleted" in told, told
+    left = {p.name for p in folder.iterdir()}
+    assert {named(6), named(6) + ".json"} <= left and not any(named(day) in left or named(day) + ".json" in left for day in range(1, 6))
+    assert {*strange, other, named(23)} <= left and os.path.exists(first)
+    for name, content in strange.items():
+        assert (folder / name).read_bytes() == content
+
+
 @pytest.mark.sqlite_only
 def test_an_older_schema_is_brought_up_to_date(lived):
     path, told = save(lived)
