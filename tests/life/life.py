@@ -238,7 +238,7 @@ class Life:
         return [s for s in self.subs if self.world.get(s)["status"] not in DEAD]
 
     def advance(self, to):
-        w = self.world
+        w, latest = self.world, 0
         while True:
             due = []
             for s in self.subs:
@@ -262,7 +262,8 @@ class Life:
                     w.change(id_, "checkout.session.expired", status="expired", url=None)
             else:
                 self.period_ends(id_, t) if what == "sub" else self.retries(id_, t)
-        w.now = max(to, w.now + 7)
+            latest = max(latest, w.now)     # what is due next may lie before what followed from this
+        w.now = max(to, w.now + 7, latest + 7)
 
     def period_ends(self, id_, t):
         w, rng = self.world, self.rng
