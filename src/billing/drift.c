@@ -104,7 +104,7 @@ static err compare_invoice(struct row *r, const json *o)
     TRY(differ(r, "status", i.status, w.status));
     TRY(differ(r, "subscription", i.subscription, w.subscription));
     TRY(differ_int(r, "amount_paid", i.amount_paid, w.amount_paid));
-    return differ_int(r, "period_end", i.period_end.ms, w.period_end.ms);
+    return w.lines_cut ? OK : differ_int(r, "period_end", i.period_end.ms, w.period_end.ms);
 }
 
 static err compare_payment(struct row *r, const json *o)

@@ -13,6 +13,8 @@ struct fact_in {
     ts known_before; /* fetched: as_of of what was stored before asking; TS_NONE if nothing was */
     sv event, type;  /* SV_NULL for answers */
     ts now;
+    const json *const *pages; /* an invoice that was fetched: what its list of lines goes on with */
+    size_t npages;
 };
 /* Stores one object; *handled = false for kinds that we do not keep. */
 err fact_apply(struct db_tx *tx, struct arena *mem, struct app *app, const struct fact_in *in,

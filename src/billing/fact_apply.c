@@ -119,8 +119,10 @@ static err apply_object(struct db_tx *tx, struct arena *mem, struct app *app,
                         const struct fact_in *in, const json *object, int depth, bool *handled)
 {
     struct fact_in of_this = *in;
-    if (depth > 0) /* known_before is about the object that was asked for */
+    if (depth > 0) { /* these are about the object that was asked for */
         of_this.known_before = TS_NONE;
+        of_this.npages = 0;
+    }
     struct fact_ctx c = {.tx = tx,
                          .mem = mem,
                          .app = app,

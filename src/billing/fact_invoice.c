@@ -82,7 +82,7 @@ static err lock_invoice(struct fact_ctx *c, const struct wire_invoice *w)
 err fact_apply_invoice(struct fact_ctx *c)
 {
     struct wire_invoice w;
-    stripe_read_invoice(c->object, &w);
+    stripe_read_invoice_pages(c->object, c->in->pages, c->in->npages, &w);
     if (fact_is_type(c, "invoice.deleted"))
         w.status = SV("deleted");
     TRY(lock_invoice(c, &w));
@@ -94,6 +94,8 @@ err fact_apply_invoice(struct fact_ctx *c)
     TRY(fact_owner_of(c, w.customer, &(struct claim){w.user_ref, CLAIM_INVOICE}, 1));
     if (c->newer)
         TRY(put_invoice(c, &w));
+    if (c->newer && w.lines_cut) /* which period it pays may stand in a line that was not told */
+        TRY(fact_refetch_put(c->tx, c->mem, FACT_INVOICE, c->id, c->in->now, c->in->now));
     if (fact_is_type(c, "invoice.payment_failed"))
         TRY(q_invoice_failed(c->tx, c->mem, &(struct invoice_failed_in){c->id, c->in->as_of},
                              NULL));

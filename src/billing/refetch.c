@@ -11,6 +11,7 @@
 #define HEAL_FROM  (2 * TS_HOUR)
 #define HEAL_UNTIL (14 * TS_DAY)
 #define HEAL_BATCH 500
+#define PAGES_MAX  50 /* of 100 lines of one invoice */
 
 /* -------- queueing -------- */
 
@@ -74,6 +75,8 @@ struct fetch {
     ts known, now;
     const json *object;
     ts date;
+    const json *pages[PAGES_MAX]; /* an invoice's further lines */
+    size_t npages;
 };
 
 static err read_known(struct db_tx *tx, struct arena *mem, void *arg)
@@ -92,8 +95,31 @@ static err apply_answer(struct db_tx *tx, struct arena *mem, void *arg)
                          .known_before = f->known,
                          .event = SV_NULL,
                          .type = SV_NULL,
-                         .now = f->now};
+                         .now = f->now,
+                         .pages = f->pages,
+                         .npages = f->npages};
     return fact_apply(tx, mem, f->app, &in, &handled);
+}
+
+/* An invoice tells its first ten lines; the rest is a list of its own. */
+static err ask_lines(struct arena *mem, struct fetch *f, sv id)
+{
+    const json *page = json_get(f->object, "lines");
+    f->npages = 0;
+    while (json_get_bool(page, "has_more", false) && f->npages < PAGES_MAX) {
+        const json *data = json_get(page, "data");
+        sv last = json_len(data) ? json_get_str(json_at(data, json_len(data) - 1), "id") : SV_NULL;
+        struct stripe_answer a;
+        BUF_AUTO q = {0};
+        if (sv_empty(last))
+            return FAIL(ERR_UPSTREAM, "a page of lines without a line");
+        form_add(&q, "limit", SV("100"));
+        form_add(&q, "starting_after", last);
+        TRY(stripe_get(mem, arena_printf(mem, "/v1/invoices/%.*s/lines", SV_ARG(id)), buf_sv(&q),
+                       STRIPE_JOB, &a));
+        page = f->pages[f->npages++] = a.body;
+    }
+    return OK;
 }
 
 /* *gone: Stripe does not know the object (or nobody can be asked). */
@@ -112,6 +138,8 @@ static err ask(struct arena *mem, struct db *db, struct fetch *f, bool *gone)
     TRY(e);
     f->object = a.body;
     f->date = a.date;
+    if (f->kind == FACT_INVOICE)
+        TRY(ask_lines(mem, f, id));
     *gone = false;
     return OK;
 }

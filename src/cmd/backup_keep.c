@@ -30,8 +30,8 @@ static bool complete(struct arena *mem, const char *file, enum db_engine engine)
     struct manifest m;
     if (lstat(file, &st) != 0 || !S_ISREG(st.st_mode))
         return false;
-    bool fits = manifest_read(mem, file, &m) == OK && m.engine == engine &&
-                m.bytes == (int64_t)st.st_size;
+    bool fits =
+        manifest_read(mem, file, &m) == OK && m.engine == engine && m.bytes == (int64_t)st.st_size;
     err_clear();
     return fits;
 }
@@ -78,7 +78,8 @@ err backup_rotate(struct arena *mem, const char *dir, enum db_engine engine, con
     *gone = 0;
     TRY(list(mem, dir, engine, &files, &n));
     for (size_t i = (size_t)keep; i < n; i++) {
-        if (strcmp(files[i], made) == 0) /* names of a clock that went back: ours is still the newest */
+        if (strcmp(files[i], made) ==
+            0) /* names of a clock that went back: ours is still the newest */
             continue;
         if (unlink(files[i]) != 0 || unlink(manifest_path(mem, files[i])) != 0)
             return FAIL(ERR_DB, "%s cannot be deleted: %s", files[i], strerror(errno));

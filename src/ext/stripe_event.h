@@ -57,6 +57,7 @@ struct wire_invoice {
     ts period_start, period_end, created, paid_at, next_attempt;
     sv payments[WIRE_PAYMENTS]; /* payment intents, or charges that have none */
     size_t npayments;
+    bool lines_cut; /* there are more lines than those that were read */
 };
 struct wire_payment {
     sv id, customer, status, currency, invoice, user_ref;
@@ -98,6 +99,9 @@ struct wire_payment_method {
 void stripe_read_customer(const json *o, struct wire_customer *out);
 void stripe_read_subscription(const json *o, struct wire_subscription *out);
 void stripe_read_invoice(const json *o, struct wire_invoice *out);
+/* With the pages that its list of lines goes on with (GET /v1/invoices/{id}/lines). */
+void stripe_read_invoice_pages(const json *o, const json *const *pages, size_t n,
+                               struct wire_invoice *out);
 void stripe_read_payment(const json *o, struct wire_payment *out);
 void stripe_read_charge(const json *o, struct wire_charge *out);
 void stripe_read_refund(const json *o, struct wire_refund *out);

@@ -97,6 +97,24 @@ void stripe_read_subscription(const json *o, struct wire_subscription *out)
 
 /* -------- invoices -------- */
 
+/* An invoice's list of lines, and the pages it goes on with. */
+struct lines {
+    const json *first, *const *pages;
+    size_t npages;
+};
+
+/* The i-th list; NULL after the last. */
+static const json *lines_page(const struct lines *l, size_t i)
+{
+    const json *page = i == 0 ? l->first : i <= l->npages ? l->pages[i - 1] : NULL;
+    return json_get(page, "data");
+}
+
+static bool lines_cut(const struct lines *l)
+{
+    return json_get_bool(l->npages ? l->pages[l->npages - 1] : l->first, "has_more", false);
+}
+
 static sv invoice_subscription(const json *o)
 {
     sv s = ref(o, "subscription");
@@ -132,9 +150,8 @@ static bool is_extra(const json *line)
             sv_is(json_get_str(line, "type"), "invoiceitem"));
 }
 
-static void read_periods(const json *o, bool prorations, struct wire_invoice *out)
+static void read_page(const json *lines, bool prorations, struct wire_invoice *out)
 {
-    const json *lines = json_path(o, "lines.data");
     for (size_t i = 0; i < json_len(lines); i++) {
         const json *line = json_at(lines, i);
         const json *period = json_get(line, "period");
@@ -145,6 +162,12 @@ static void read_periods(const json *o, bool prorations, struct wire_invoice *ou
         out->period_start = earlier(out->period_start, start);
         out->period_end = later(out->period_end, end);
     }
+}
+
+static void read_periods(const struct lines *l, bool prorations, struct wire_invoice *out)
+{
+    for (size_t i = 0; i <= l->npages; i++)
+        read_page(lines_page(l, i), prorations, out);
 }
 
 static void add_payment(struct wire_invoice *out, sv id)
@@ -176,6 +199,13 @@ static void read_payments(const json *o, struct wire_invoice *out)
 
 void stripe_read_invoice(const json *o, struct wire_invoice *out)
 {
+    stripe_read_invoice_pages(o, NULL, 0, out);
+}
+
+void stripe_read_invoice_pages(const json *o, const json *const *pages, size_t n,
+                               struct wire_invoice *out)
+{
+    struct lines lines = {json_get(o, "lines"), pages, n};
     struct wire_invoice v = {.id = text(o, "id"),
                              .subscription = invoice_subscription(o),
                              .customer = ref(o, "customer"),
@@ -196,9 +226,10 @@ void stripe_read_invoice(const json *o, struct wire_invoice *out)
     v.user_ref = meta(json_get(o, "subscription_details"), "userId");
     if (!v.user_ref.p)
         v.user_ref = meta(json_path(o, "parent.subscription_details"), "userId");
-    read_periods(o, false, &v);
+    v.lines_cut = lines_cut(&lines);
+    read_periods(&lines, false, &v);
     if (ts_is_none(v.period_end))
-        read_periods(o, true, &v);
+        read_periods(&lines, true, &v);
     if (ts_is_none(v.period_end)) {
         v.period_start = json_get_unix(o, "period_start");
         v.period_end = json_get_unix(o, "period_end");

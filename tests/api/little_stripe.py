@@ -75,7 +75,7 @@ class LittleStripe:
 
     # ---- what the server sees
     def handle(self, h, method, body):
-        path = h.path.split("?")[0]
+        path, _, query = h.path.partition("?")
         key = h.headers.get("Idempotency-Key")
         with self.lock:
             if self.fault == "down":
@@ -85,7 +85,7 @@ class LittleStripe:
             if key and key in self.answers:
                 status, out = self.answers[key]
             else:
-                status, out = self.do(method, path, unflatten(urllib.parse.parse_qsl(body)))
+                status, out = self.do(method, path, unflatten(urllib.parse.parse_qsl(body or query)))
                 if key and status < 400:
                     self.answers[key] = (status, json.loads(json.dumps(out)))
             if self.fault == "lost":

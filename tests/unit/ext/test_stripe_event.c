@@ -212,6 +212,30 @@ static void invoices_of_both_shapes(void **state)
     assert_int_equal(v.npayments, 2);
     assert_int_equal(v.period_start.ms, 30000); /* the new period, not what was credited */
     assert_int_equal(v.period_end.ms, 60000);
+    assert_false(v.lines_cut);
+}
+
+static void lines_on_several_pages(void **state)
+{
+    (void)state;
+    const json *o = parse("{\"id\":\"in_1\",\"lines\":{\"has_more\":true,\"data\":[{\"amount\":7,"
+                          "\"proration\":true,\"period\":{\"start\":5,\"end\":90}}]}}");
+    const json *pages[] = {
+        parse(
+            "{\"has_more\":true,\"data\":[{\"amount\":32,\"period\":{\"start\":30,\"end\":60}}]}"),
+        parse("{\"has_more\":false,\"data\":[{\"amount\":32,\"period\":{\"start\":60,\"end\":70}}]"
+              "}")};
+    struct wire_invoice v;
+    stripe_read_invoice(o, &v);
+    assert_true(v.lines_cut);
+    assert_int_equal(v.period_end.ms, 90000);
+    stripe_read_invoice_pages(o, pages, 1, &v);
+    assert_true(v.lines_cut);
+    assert_int_equal(v.period_end.ms, 60000);
+    stripe_read_invoice_pages(o, pages, 2, &v);
+    assert_false(v.lines_cut);
+    assert_int_equal(v.period_start.ms, 30000);
+    assert_int_equal(v.period_end.ms, 70000);
 }
 
 int main(void)
@@ -224,6 +248,7 @@ int main(void)
         cmocka_unit_test(scanning),
         cmocka_unit_test(subscriptions_of_both_shapes),
         cmocka_unit_test(invoices_of_both_shapes),
+        cmocka_unit_test(lines_on_several_pages),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
