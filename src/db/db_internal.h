@@ -14,6 +14,8 @@ struct sqlite;
 struct writer;
 struct pg;
 struct memo;
+struct file_map;
+struct sqlite3_file;
 struct pg_conn;
 
 struct after_set {
@@ -78,6 +80,19 @@ const uint32_t *sq_change_count(struct sq_conn *c);
 err sq_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,
            const struct db_val *in, struct db_rows *out) MUST_USE;
 
+/* Pages of the file come from the mapping from now on; the connection must end before it. Without a
+ * mapping (NULL) they are read as ever. */
+err sq_use_map(struct sq_conn *c, struct file_map *m) MUST_USE;
+
+/* -------- map.c -------- */
+/* The mapping of a database file, shared by all of the process who have it open; NULL: none is to
+ * be had, or MYBEING_MMAP=0. Closed after all connections to the file. */
+struct file_map *file_map_open(const char *path);
+void file_map_close(struct file_map *m);
+/* False: the file is read as before. */
+bool file_map_use(struct file_map *m, struct sqlite3_file *f);
+
+/* -------- reader.c -------- */
 /* The file that a URL names; malloc'ed. */
 err sqlite_path(sv url, char **out) MUST_USE;
 err sqlite_open(const struct db_options *o, struct db *db) MUST_USE;

@@ -26,6 +26,7 @@ struct reader {
 
 struct sqlite {
     char *path;
+    struct file_map *map; /* what readers look at */
     struct writer *writer;
     struct checkpointer *checkpointer;
     const uint32_t *change; /* the count of commits; NULL: not known */
@@ -48,6 +49,11 @@ static err reader_new(struct sqlite *s, struct reader **out)
 {
     struct sq_conn *conn;
     TRY(sq_conn_open(s->path, SQ_READ, false, &conn));
+    err e = sq_use_map(conn, s->map);
+    if (e != OK) {
+        sq_conn_close(conn);
+        return e;
+    }
     struct reader *r = calloc(1, sizeof *r);
     assert(r);
     const char *memo = getenv("MYBEING_MEMO");
@@ -209,6 +215,8 @@ err sqlite_open(const struct db_options *o, struct db *db)
     if (e == OK)
         e = writer_open(db, s->path, o->create, &s->writer);
     if (e == OK)
+        s->map = file_map_open(s->path);
+    if (e == OK)
         e = checkpointer_open(s, s->path, s->writer, &s->checkpointer);
     if (e == OK)
         s->change = checkpointer_change(s->checkpointer);
@@ -233,7 +241,8 @@ void sqlite_close(struct sqlite *s)
         free(r);
     }
     checkpointer_close(s->checkpointer);
-    writer_close(s->writer); /* last: it folds the log into the file */
+    writer_close(s->writer); /* last of the connections: it folds the log into the file */
+    file_map_close(s->map);
     pthread_mutex_destroy(&s->mu);
     free(s->path);
     free(s);

@@ -192,6 +192,15 @@ const uint32_t *sq_change_count(struct sq_conn *c)
     return header[0] == 3007000 ? &header[2] : NULL; /* the only version there is */
 }
 
+err sq_use_map(struct sq_conn *c, struct file_map *m)
+{
+    sqlite3_file *f = NULL;
+    if (sqlite3_file_control(c->h, "main", SQLITE_FCNTL_FILE_POINTER, &f) != SQLITE_OK || !f ||
+        !file_map_use(m, f))
+        return OK;
+    return sq_exec(c, "PRAGMA mmap_size=1"); /* any: it makes SQLite ask for pages by xFetch */
+}
+
 /* -------- one statement -------- */
 
 static err statement(struct sq_conn *c, const struct db_stmt *s, unsigned id, sqlite3_stmt **out)

@@ -119,10 +119,19 @@ class Server:
         return [self.program.pid, *self.extra_pids]
 
     def rss_mb(self):
-        for line in open(f"/proc/{self.program.pid}/status"):
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        raise Failed("the server has ended")
+        """Resident memory without the pages of the database file that are looked at where the kernel holds them."""
+        all_kb = mapped_kb = 0
+        with contextlib.suppress(ProcessLookupError):
+            for line in open(f"/proc/{self.program.pid}/smaps"):
+                first, *rest = line.split()
+                if not first.endswith(":"):
+                    database = rest[-1:] == [str(self.database)]
+                elif first == "Rss:":
+                    all_kb += int(rest[0])
+                    mapped_kb += int(rest[0]) if database else 0
+        if all_kb == 0:
+            raise Failed("the server has ended")
+        return (all_kb - mapped_kb) / 1024
 
     def open_files(self):
         return len(os.listdir(f"/proc/{self.program.pid}/fd"))

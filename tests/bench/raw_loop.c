@@ -208,7 +208,9 @@ static void open_database(const char *path, bool writes)
         die(path);
     sqlite3_busy_timeout(db, 10000);
     sql("PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY");
-    if (writes)
+    if (!writes)
+        sql("PRAGMA mmap_size=2147418112"); /* the most there is; the server maps its file too */
+    else
         sql("PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA wal_autocheckpoint=8192");
 }
 
