@@ -72,6 +72,23 @@ void db_post(struct db *db, struct db_post *p)
     writer_post(sqlite_writer(db->sqlite), p);
 }
 
+/* Without a savepoint: what failed before it wrote left nothing to undo; anything else breaks the
+ * transaction, and the writer runs it again with savepoints. */
+static err sq_attempt_bare(struct db_tx *tx, struct arena *mem, db_fn fn, void *arg)
+{
+    unsigned after = tx->after.n;
+    int64_t before = sq_changes(tx->sq);
+    err e = fn(tx, mem, arg);
+    if (e == OK)
+        e = tx->broken;
+    if (e == OK)
+        return OK;
+    tx->after.n = after;
+    bool nothing = sq_in_transaction(tx->sq) && !tx->script && sq_changes(tx->sq) == before;
+    tx->broken = nothing ? OK : e;
+    return e;
+}
+
 static err sq_attempt(struct db_tx *tx, struct arena *mem, db_fn fn, void *arg)
 {
     unsigned after = tx->after.n;
@@ -95,7 +112,9 @@ err db_attempt(struct db_tx *tx, struct arena *mem, db_fn fn, void *arg)
 {
     if (tx->broken != OK)
         return tx->broken;
-    return tx->pg ? pg_attempt(tx, mem, fn, arg) : sq_attempt(tx, mem, fn, arg);
+    return tx->pg     ? pg_attempt(tx, mem, fn, arg)
+           : tx->bare ? sq_attempt_bare(tx, mem, fn, arg)
+                      : sq_attempt(tx, mem, fn, arg);
 }
 
 err db_lock(struct db_tx *tx, const sv *keys, size_t n)

@@ -5,7 +5,7 @@
  * features get a `struct db_tx *`.
  *
  * SQLite: one writer thread owns the only writing connection; write bodies queue, run one after
- * another, each in a savepoint, and are committed together with one fsync (group commit); reads run
+ * another and are committed together with one fsync (group commit, db/writer.c); reads run
  * on read-only connections, one a thread. PostgreSQL: reads and writes run on the calling thread
  * with a connection of the pool, READ COMMITTED, re-run on serialization failure, deadlock, or a
  * connection lost before COMMIT. */
@@ -60,7 +60,9 @@ bool db_has_writer(const struct db *db);
 void db_post(struct db *db, struct db_post *p);
 
 /* A savepoint inside tx: if fn fails, what it did is undone and its error returned; tx goes on.
- * (On both engines; an ERR_DB… that ends the whole transaction is passed on as it is.) */
+ * (On both engines; an ERR_DB… that ends the whole transaction is passed on as it is. SQLite's
+ * first try has no savepoint to go back to: if fn wrote before it failed, the rest of tx fails too,
+ * and all of it is run again.) */
 err db_attempt(struct db_tx *tx, struct arena *mem, db_fn fn, void *arg) MUST_USE;
 
 /* Takes the transaction-long lock named `key` (PostgreSQL: advisory lock; SQLite: the writer is

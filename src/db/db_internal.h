@@ -29,7 +29,9 @@ struct db_tx {
     struct pg_conn *pg;
     struct memo *memo; /* of a reader of SQLite: memo.h */
     bool writable;
-    err broken; /* a statement failed outside db_attempt */
+    bool bare;   /* SQLite: without savepoints; the writer runs it again if one was needed */
+    bool script; /* db_script has run: what it changed is not counted */
+    err broken;  /* a statement failed outside db_attempt */
     struct after_set after;
 };
 
@@ -69,6 +71,8 @@ enum sq_control {
 };
 err sq_control(struct sq_conn *c, enum sq_control which) MUST_USE;
 bool sq_in_transaction(const struct sq_conn *c);
+/* Rows changed since the connection was opened: the same before and after, nothing was written. */
+int64_t sq_changes(const struct sq_conn *c);
 err sq_exec(struct sq_conn *c, const char *sql) MUST_USE;
 err sq_foreign_key_check(struct sq_conn *c) MUST_USE;
 void sq_count_wal(struct sq_conn *c, atomic_int *pages);

@@ -154,6 +154,11 @@ err sq_foreign_key_check(struct sq_conn *c)
     return e;
 }
 
+int64_t sq_changes(const struct sq_conn *c)
+{
+    return sqlite3_total_changes64(c->h);
+}
+
 static int wal_hook(void *arg, sqlite3 *h, const char *name, int pages)
 {
     (void)h, (void)name;
@@ -305,6 +310,7 @@ err db_script(struct db_tx *tx, const char *sql)
 {
     if (tx->broken != OK)
         return tx->broken;
+    tx->script = true;
     err e = tx->pg ? pg_script(tx, sql) : sq_exec(tx->sq, sql);
     if (e != OK)
         tx->broken = e;

@@ -121,6 +121,96 @@ static void test_batch_keeps_failures_apart(void **state)
     free(items);
 }
 
+/* -------- attempts, and how often bodies run -------- */
+
+struct tried {
+    struct item it;
+    enum { TRIED_NOTHING, TRIED_WROTE } kind;
+    int runs;
+    err attempt;
+};
+
+static err attempt_fn(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct tried *t = arg;
+    (void)mem;
+    if (t->kind == TRIED_WROTE)
+        TRY(put(tx, "lost", "1"));
+    return FAIL(ERR_CONFLICT, "attempt %d", t->it.i);
+}
+
+/* Goes on after an attempt that failed; the odd ones fail before they wrote anything. */
+static err tried_fn(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct tried *t = arg;
+    char name[16];
+    t->runs++;
+    if (t->it.i % 2)
+        return FAIL(t->it.want, "item %d", t->it.i);
+    snprintf(name, sizeof name, "k%d", t->it.i);
+    t->attempt = db_attempt(tx, mem, attempt_fn, t);
+    return put(tx, name, err_last()->detail);
+}
+
+/* Half of a batch fail, half have an attempt that fails. */
+static void run_tried(struct fixture *f, int kind)
+{
+    struct blocker b = {0};
+    struct tried all[20];
+    block_start(f, &b);
+    for (int i = 0; i < 20; i++) {
+        struct tried *t = &all[i];
+        *t = (struct tried){.it = {.b = &b, .i = i, .want = i % 2 ? ERR_NOT_FOUND : OK},
+                            .kind = kind};
+        t->it.post = (struct db_post){.fn = tried_fn, .arg = t, .done = item_done};
+        db_post(f->db, &t->it.post);
+    }
+    block_end(&b, 21);
+    for (int i = 0; i < 20; i++) {
+        char name[16], detail[64];
+        snprintf(name, sizeof name, "k%d", i);
+        snprintf(detail, sizeof detail, "attempt %d", i);
+        assert_int_equal(all[i].it.got, all[i].it.want);
+        assert_true(all[i].runs == 1 || kind == TRIED_WROTE);
+        if (i % 2) {
+            assert_null(value_of(f, name));
+            continue;
+        }
+        assert_int_equal(all[i].attempt, ERR_CONFLICT);
+        assert_string_equal(value_of(f, name), detail);
+    }
+    assert_null(value_of(f, "lost"));
+}
+
+static void test_nothing_written_needs_no_savepoint(void **state)
+{
+    run_tried(*state, TRIED_NOTHING);
+}
+
+/* What an attempt wrote is undone, and nobody else notices. */
+static void test_attempt_that_wrote(void **state)
+{
+    struct fixture *f = *state;
+    run_tried(f, TRIED_WROTE);
+    assert_int_equal(db_write(f->db, f->mem, run_script, "DELETE FROM setting"), OK);
+    run_tried(f, TRIED_WROTE); /* and while savepoints are on */
+}
+
+/* A schema is not counted among changed rows. */
+static err ddl_fn(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    (void)mem, (void)arg;
+    TRY(db_script(tx, "CREATE TABLE half (a text)"));
+    return FAIL(ERR_CONFLICT, "after half of it");
+}
+
+static void test_failed_script_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(db_write(f->db, f->mem, ddl_fn, NULL), ERR_CONFLICT);
+    assert_int_equal(db_write(f->db, f->mem, run_script, "CREATE TABLE half (a text)"), OK);
+}
+
 /* -------- a full disk -------- */
 
 static char big[400000];
@@ -258,8 +348,13 @@ static void test_open_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_SQLITE(test_batch_keeps_failures_apart), ON_SQLITE(test_full),
-        ON_SQLITE(test_commits_of_others_are_seen), ON_SQLITE(test_log_stays_bounded),
+        ON_SQLITE(test_batch_keeps_failures_apart),
+        ON_SQLITE(test_nothing_written_needs_no_savepoint),
+        ON_SQLITE(test_attempt_that_wrote),
+        ON_SQLITE(test_failed_script_leaves_nothing),
+        ON_SQLITE(test_full),
+        ON_SQLITE(test_commits_of_others_are_seen),
+        ON_SQLITE(test_log_stays_bounded),
         cmocka_unit_test(test_open_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
