@@ -26,24 +26,33 @@ SELECT number, conversation_id, messages FROM ai_quota_slot
 WHERE owner = $owner AND period_end = $period_end ORDER BY number;
 
 -- name: chat_slot_take :exec
--- in: owner text, period_end ts, number int, conversation_id text
+-- in: owner text, period_end ts, number int, conversation_id text, messages int
 INSERT INTO ai_quota_slot (owner, period_end, number, conversation_id, messages)
-VALUES ($owner, $period_end, $number, $conversation_id, 1);
+VALUES ($owner, $period_end, $number, $conversation_id, $messages);
 
 -- name: chat_slot_join :exec
 -- in: owner text, period_end ts, number int, most int
 UPDATE ai_quota_slot SET messages = messages + 1
 WHERE owner = $owner AND period_end = $period_end AND number = $number AND messages < $most;
 
--- A fault that was not the member's: the message does not count, and an empty slot is free again.
+-- A fault that was not the member's: the message does not count, and an empty slot is free again. The conversation is
+-- asked for as well: after a claim the number may be another one's.
 -- name: chat_slot_return :exec
--- in: owner text, period_end ts, number int
+-- in: owner text, period_end ts, number int, conversation_id text
 UPDATE ai_quota_slot SET messages = messages - 1
-WHERE owner = $owner AND period_end = $period_end AND number = $number AND messages > 0;
+WHERE owner = $owner AND period_end = $period_end AND number = $number AND conversation_id = $conversation_id
+    AND messages > 0;
 
 -- name: chat_slot_free :exec
 -- in: owner text, period_end ts, number int
 DELETE FROM ai_quota_slot WHERE owner = $owner AND period_end = $period_end AND number = $number AND messages = 0;
+
+-- A slot went to another owner with its conversation: the answer that is being written there names it anew.
+-- name: chat_slot_renamed :exec
+-- in: conversation_id text, from_end ts, from_number int, to_end ts, to_number int
+UPDATE ai_message SET ticket_end = $to_end, ticket_number = $to_number
+WHERE conversation_id = $conversation_id AND status = 'streaming' AND ticket_end = $from_end
+    AND ticket_number = $from_number;
 
 -- name: chat_network_take :exec
 -- in: network text, day ts, most int
@@ -57,6 +66,10 @@ UPDATE ai_quota_network SET used = used - 1 WHERE network = $network AND day = $
 -- name: chat_quota_prune :exec
 -- in: before ts
 DELETE FROM ai_quota_slot WHERE period_end < $before;
+
+-- name: chat_period_prune :exec
+-- in: before ts
+DELETE FROM ai_quota_period WHERE ends_at < $before;
 
 -- name: chat_network_prune :exec
 -- in: before ts

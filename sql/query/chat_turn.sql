@@ -1,3 +1,4 @@
+-- Whose the answer is now (a claim may have moved it), what it has, and what its turn took.
 -- name: chat_turn_running :opt
 -- in: conversation_id text
 -- out: id text, conversation_id text, owner text, body blob, key_id int, lease_until ts, ticket_end ts?, ticket_number int?, ticket_network text?, ticket_day ts?
@@ -41,14 +42,11 @@ WHERE id = $id AND conversation_id = $conversation_id AND status = 'streaming';
 -- out: id text
 SELECT id FROM ai_message WHERE status = 'streaming' AND stop = 'cancelled';
 
--- Answers whose process died: kept with what they have, and the quota that one without a word took is given back.
+-- Conversations with an answer whose process died.
 -- name: chat_turn_lost :many
 -- in: before ts, n int
--- out: id text, conversation_id text, owner text, body blob, key_id int, lease_until ts, ticket_end ts?, ticket_number int?, ticket_network text?, ticket_day ts?
-SELECT m.id, m.conversation_id, c.owner, m.body, m.key_id, m.lease_until, m.ticket_end, m.ticket_number, m.ticket_network,
-       m.ticket_day
-FROM ai_message m JOIN ai_conversation c ON c.id = m.conversation_id
-WHERE m.status = 'streaming' AND m.lease_until < $before ORDER BY m.lease_until LIMIT $n;
+-- out: conversation_id text
+SELECT conversation_id FROM ai_message WHERE status = 'streaming' AND lease_until < $before ORDER BY lease_until LIMIT $n;
 
 -- name: chat_turn_interrupt :exec
 -- in: id text, conversation_id text, before ts

@@ -25,6 +25,16 @@ sv chat_network_of(struct arena *mem, sv address)
                         b[5], b[6]);
 }
 
+sv chat_quota_key(struct arena *mem, sv owner)
+{
+    return arena_printf(mem, "ai-quota:%.*s", SV_ARG(owner));
+}
+
+err chat_quota_lock(struct db_tx *tx, struct arena *mem, sv owner)
+{
+    return db_lock1(tx, chat_quota_key(mem, owner));
+}
+
 static err premium(struct db_tx *tx, struct arena *mem, const struct app *app,
                    const struct chat_owner *owner, ts now, bool *out)
 {
@@ -110,12 +120,13 @@ err chat_quota_get(struct db_tx *tx, struct arena *mem, const struct app *app,
     return OK;
 }
 
-/* The lowest number that nobody has. */
-static int64_t free_number(const struct slots *s)
+/* The lowest number above `number` that nobody has: what was given back leaves gaps. */
+static int64_t free_number(const struct slots *s, int64_t number)
 {
-    int64_t number = 1;
-    for (size_t i = 0; i < s->n && s->rows[i].number == number; i++)
-        number++;
+    number++;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->rows[i].number == number)
+            number++;
     return number;
 }
 
@@ -156,7 +167,7 @@ static err take_slot(struct db_tx *tx, struct arena *mem, const struct app *app,
                                                                 .most = CHAT_SLOT_MESSAGES},
                                     &changed);
         }
-    int64_t number = free_number(&slots);
+    int64_t number = free_number(&slots, 0);
     bool over = number > q->limit;
     if (!over && ask->owner.user_id.p == NULL)
         TRY(take_network(tx, mem, ask, t, &over));
@@ -169,7 +180,8 @@ static err take_slot(struct db_tx *tx, struct arena *mem, const struct app *app,
                             &(struct chat_slot_take_in){.owner = ask->owner.id,
                                                         .period_end = q->reset_at,
                                                         .number = number,
-                                                        .conversation_id = ask->conversation},
+                                                        .conversation_id = ask->conversation,
+                                                        .messages = 1},
                             NULL);
 }
 
@@ -179,7 +191,7 @@ err chat_quota_take(struct db_tx *tx, struct arena *mem, const struct app *app,
 {
     struct chat_quota q = {.limit = app->catalog->ai_free_per_day};
     struct chat_ticket t = {.network = SV_NULL};
-    TRY(db_lock1(tx, arena_printf(mem, "ai-quota:%.*s", SV_ARG(ask->owner.id))));
+    TRY(chat_quota_lock(tx, mem, ask->owner.id));
     TRY(premium(tx, mem, app, &ask->owner, ask->now, &q.unlimited));
     TRY(period_end(tx, mem, &ask->owner, ask->now, &q.reset_at));
     t.period_end = q.reset_at;
@@ -197,13 +209,16 @@ err chat_quota_take(struct db_tx *tx, struct arena *mem, const struct app *app,
     return OK;
 }
 
-err chat_quota_return(struct db_tx *tx, struct arena *mem, sv owner, const struct chat_ticket *t)
+err chat_quota_return(struct db_tx *tx, struct arena *mem, sv owner, sv conversation,
+                      const struct chat_ticket *t)
 {
     if (t->number == 0)
         return OK;
     TRY(q_chat_slot_return(tx, mem,
-                           &(struct chat_slot_return_in){
-                               .owner = owner, .period_end = t->period_end, .number = t->number},
+                           &(struct chat_slot_return_in){.owner = owner,
+                                                         .period_end = t->period_end,
+                                                         .number = t->number,
+                                                         .conversation_id = conversation},
                            NULL));
     TRY(q_chat_slot_free(tx, mem,
                          &(struct chat_slot_free_in){
@@ -216,12 +231,34 @@ err chat_quota_return(struct db_tx *tx, struct arena *mem, sv owner, const struc
         NULL);
 }
 
+/* One of the visitor's becomes the member's `number`. */
+static err move_slot(struct db_tx *tx, struct arena *mem, const struct chat_slot_list_row *slot,
+                     ts from_end, sv member, ts to_end, int64_t number)
+{
+    TRY(q_chat_slot_take(tx, mem,
+                         &(struct chat_slot_take_in){.owner = member,
+                                                     .period_end = to_end,
+                                                     .number = number,
+                                                     .conversation_id = slot->conversation_id,
+                                                     .messages = slot->messages},
+                         NULL));
+    return q_chat_slot_renamed(
+        tx, mem,
+        &(struct chat_slot_renamed_in){.conversation_id = slot->conversation_id,
+                                       .from_end = from_end,
+                                       .from_number = slot->number,
+                                       .to_end = to_end,
+                                       .to_number = number},
+        NULL);
+}
+
 err chat_quota_merge(struct db_tx *tx, struct arena *mem, sv visitor, sv member, ts now)
 {
     struct chat_owner from = {visitor, SV_NULL}, to = {member, member};
     struct slots theirs, ours;
     ts from_end, to_end;
-    TRY(db_lock1(tx, arena_printf(mem, "ai-quota:%.*s", SV_ARG(member))));
+    const sv keys[] = {chat_quota_key(mem, visitor), chat_quota_key(mem, member)};
+    TRY(db_lock(tx, keys, 2));
     TRY(period_end(tx, mem, &from, now, &from_end));
     TRY(period_end(tx, mem, &to, now, &to_end));
     TRY(slots_of(tx, mem, visitor, from_end, &theirs));
@@ -230,13 +267,10 @@ err chat_quota_merge(struct db_tx *tx, struct arena *mem, sv visitor, sv member,
         TRY(q_chat_period_put(
             tx, mem, &(struct chat_period_put_in){.owner = member, .ends_at = to_end, .now = now},
             NULL));
-    for (size_t i = ours.n; i < theirs.n; i++)
-        TRY(q_chat_slot_take(
-            tx, mem,
-            &(struct chat_slot_take_in){.owner = member,
-                                        .period_end = to_end,
-                                        .number = (int64_t)i + 1,
-                                        .conversation_id = theirs.rows[i].conversation_id},
-            NULL));
+    int64_t number = 0;
+    for (size_t i = ours.n; i < theirs.n; i++) {
+        number = free_number(&ours, number);
+        TRY(move_slot(tx, mem, &theirs.rows[i], from_end, member, to_end, number));
+    }
     return OK;
 }

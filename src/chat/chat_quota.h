@@ -25,6 +25,10 @@ struct chat_quota_ask {
     bool crisis; /* never refused: takes a slot only if one is free */
     ts now;
 };
+/* One after another decides about an owner's use, from here to the end of the transaction. Several
+ * owners: all their keys in one db_lock. */
+err chat_quota_lock(struct db_tx *tx, struct arena *mem, sv owner) MUST_USE;
+sv chat_quota_key(struct arena *mem, sv owner);
 /* Where the owner stands: changes nothing. */
 err chat_quota_get(struct db_tx *tx, struct arena *mem, const struct app *app,
                    const struct chat_owner *owner, ts now, struct chat_quota *out) MUST_USE;
@@ -36,9 +40,11 @@ err chat_quota_standing(struct db_tx *tx, struct arena *mem, const struct chat_o
 err chat_quota_take(struct db_tx *tx, struct arena *mem, const struct app *app,
                     const struct chat_quota_ask *ask, struct chat_quota *quota,
                     struct chat_ticket *ticket) MUST_USE;
-err chat_quota_return(struct db_tx *tx, struct arena *mem, sv owner,
+/* Of a turn in `conversation`, whose owner is `owner` now. */
+err chat_quota_return(struct db_tx *tx, struct arena *mem, sv owner, sv conversation,
                       const struct chat_ticket *t) MUST_USE;
-/* What a visitor used goes to the member: the larger of both counts stays. */
+/* What a visitor used goes to the member: the larger of both counts stays. What answers that are
+ * being written took goes with it. */
 err chat_quota_merge(struct db_tx *tx, struct arena *mem, sv visitor, sv member, ts now) MUST_USE;
 
 /* The network of an address: IPv4 /24, IPv6 /56, as text. */

@@ -40,6 +40,7 @@ static err prune(struct db_tx *tx, struct arena *mem, void *arg)
     struct job *j = arg;
     ts old = ts_add(j->now, -QUOTA_KEPT_DAYS * TS_DAY);
     TRY(q_chat_quota_prune(tx, mem, &(struct chat_quota_prune_in){.before = old}, NULL));
+    TRY(q_chat_period_prune(tx, mem, &(struct chat_period_prune_in){.before = old}, NULL));
     TRY(q_chat_network_prune(tx, mem, &(struct chat_network_prune_in){.before = old}, NULL));
     return q_chat_conversation_prune(tx, mem, &(struct chat_conversation_prune_in){.now = j->now},
                                      NULL);

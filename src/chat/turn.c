@@ -22,11 +22,6 @@ bool turn_paused(void)
     return clock_mono_us() < atomic_load(&paused_until_us);
 }
 
-static bool answered(const struct turn *t)
-{
-    return t->status >= 200 && t->status < 300;
-}
-
 /* Sends to every browser that listens; forgets those that left. */
 static void broadcast(struct turn *t, sv bytes)
 {
@@ -67,7 +62,7 @@ static void free_turn(struct turn *t)
 void turn_finish(struct turn *t)
 {
     BUF_AUTO out = {0};
-    if (turn_gives_back(t->stop, t->ai.text.n) && t->ticket.fresh && t->view.remaining >= 0)
+    if (turn_gives_back(t->stop, t->ai.text.n) && t->fresh && t->view.remaining >= 0)
         t->view.remaining++;
     turn_write_text(&out, &t->view, buf_sv(&t->ai.text), t->sent);
     turn_write_ending(&out, &t->view, t->ai.text.n, t->stop, 0);
@@ -127,7 +122,7 @@ static enum http_more take(struct turn *t, sv bytes)
 {
     if (t->cancelled)
         return HTTP_STOP;
-    if (!answered(t)) {
+    if (!turn_answered(t)) {
         t->refused_bytes += bytes.n;
         return t->refused_bytes > REFUSAL_BYTES ? HTTP_STOP : HTTP_QUIET;
     }
@@ -163,7 +158,7 @@ static bool may_retry(const struct turn *t, int64_t wait_us)
         return false;
     if (wait_us > WAIT_MAX_US || clock_mono_us() + wait_us >= t->until_us)
         return false;
-    if (!answered(t))
+    if (!turn_answered(t))
         return t->status == 0 || t->retryable;
     return t->ai.overloaded;
 }
@@ -186,7 +181,7 @@ static enum ai_stop stop_of(const struct turn *t)
         return AI_CANCELLED;
     if (turns.stopping)
         return AI_INTERRUPTED;
-    return answered(t) ? ai_stream_stop(&t->ai) : AI_ERROR;
+    return turn_answered(t) ? ai_stream_stop(&t->ai) : AI_ERROR;
 }
 
 static void on_end(void *arg, const char *failure, bool timed_out)
@@ -231,6 +226,7 @@ void turn_try(struct turn *t)
                              .first_event_ms = (int)(set->ai_first_event_s * 1000),
                              .silence_ms = (int)(set->ai_silence_s * 1000)};
     if (http_feed_start(&t->call, &feed, t, &t->flow) != OK) {
+        t->flow = NULL;
         t->stop = AI_ERROR;
         t->over = true;
     }
@@ -252,6 +248,7 @@ static void copy_call(struct turn *t, const struct http_call *c)
         abort();
     memcpy(t->body, c->body.p, c->body.n);
     t->call.body = (sv){t->body, c->body.n};
+    t->asked = c->body.n;
 }
 
 err turn_begin(const struct turn_start *start, struct stream *s)
@@ -267,10 +264,8 @@ err turn_begin(const struct turn_start *start, struct stream *s)
     t->view.notice = arena_sv(t->mem, start->view.notice);
     t->view.crisis = arena_sv(t->mem, start->view.crisis);
     t->owner = arena_sv(t->mem, start->owner);
-    t->member = start->member;
     t->model = arena_sv(t->mem, start->model);
-    t->ticket = start->ticket;
-    t->ticket.network = arena_sv(t->mem, start->ticket.network);
+    t->fresh = start->fresh;
     t->dialect = start->dialect;
     t->wants_title = start->wants_title;
     copy_call(t, start->call);

@@ -15,8 +15,7 @@ struct turn_start {
     struct app *app;
     struct turn_view view;
     sv owner;
-    bool member;
-    struct chat_ticket ticket;
+    bool fresh; /* took a slot of the quota that is given back if no word comes */
     enum ai_dialect_kind dialect;
     sv model;
     const struct http_call *call; /* copied */

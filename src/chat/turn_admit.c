@@ -1,6 +1,7 @@
 #include "chat/turn_admit.h"
 #include "account/account.h"
 #include "catalog/catalog.h"
+#include "chat/chat_api.h"
 #include "chat/safety_rules.h"
 #include "chat/turn.h"
 #include "chat/turn_lost.h"
@@ -100,22 +101,30 @@ static err load_history(struct db_tx *tx, struct arena *mem, struct ask *a)
     return OK;
 }
 
+/* What is being answered counts with the most it may take: else whoever asks a hundred things at
+ * once is under the ceiling with each. */
 static err under_ceiling(struct db_tx *tx, struct arena *mem, struct ask *a)
 {
     struct chat_usage_of_row row;
-    int64_t ceiling = a->r->app->set.ai_daily_tokens;
+    struct chat_running *running;
+    size_t n;
+    const struct settings *set = &a->r->app->set;
+    struct chat_owner owner = chat_owner_of(a->r);
+    int64_t ceiling = set->ai_daily_tokens;
     ts now = a->r->now;
     if (ceiling == 0)
         return OK;
-    TRY(q_chat_usage_of(tx, mem,
-                        &(struct chat_usage_of_in){.owner = chat_owner_of(a->r).id,
-                                                   .day = {now.ms - now.ms % TS_DAY}},
-                        &row));
-    if (row.tokens < ceiling)
+    TRY(chat_quota_lock(tx, mem, owner.id));
+    TRY(chat_running_list(tx, mem, &owner, &running, &n));
+    TRY(q_chat_usage_of(
+        tx, mem, &(struct chat_usage_of_in){.owner = owner.id, .day = {now.ms - now.ms % TS_DAY}},
+        &row));
+    if (row.tokens + (int64_t)n * set->ai_max_tokens < ceiling)
         return OK;
     a->out.ceiling = true;
     a->out.quota.limit = ceiling;
-    a->out.quota.reset_at = (ts){now.ms - now.ms % TS_DAY + TS_DAY};
+    a->out.quota.reset_at = row.tokens < ceiling ? ts_add(now, set->ai_answer_s * TS_SECOND)
+                                                 : (ts){now.ms - now.ms % TS_DAY + TS_DAY};
     return FAIL(ERR_QUOTA, "The AI's ceiling for one member and day is reached.");
 }
 
@@ -195,7 +204,7 @@ err turn_admit(struct db_tx *tx, struct arena *mem, void *arg)
     const char *language = safety_crisis(a->said.content);
     if (language == NULL && safety_phq9_item9(a->said.phq9_item9))
         language = "phq9";
-    a->out = (struct admitted){.member = !user_id_none(&r->member), .crisis = language != NULL};
+    a->out = (struct admitted){.crisis = language != NULL};
     TRY(open_conversation(tx, mem, a));
     TRY(db_lock1(tx, arena_printf(mem, "chat:%.*s", SV_ARG(a->out.conversation.id))));
     TRY(find_repeat(tx, mem, a));

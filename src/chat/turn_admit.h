@@ -18,7 +18,7 @@ struct admitted {
     bool replay;  /* the answer exists already */
     bool again;   /* the user's message does: only an answer is added */
     bool ceiling; /* ERR_QUOTA is about tokens, not about conversations */
-    bool member, wants_title, notice, crisis;
+    bool wants_title, notice, crisis;
     struct chat_quota quota;
     struct chat_ticket ticket;
     struct ai_said *history;

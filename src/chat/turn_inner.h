@@ -10,8 +10,7 @@ struct turn {
     struct arena *mem;
     struct turn_view view;
     sv owner, model;
-    bool member, wants_title;
-    struct chat_ticket ticket;
+    bool fresh, wants_title; /* as in struct turn_start */
     enum ai_dialect_kind dialect;
     struct http_call call;
     char *body; /* of the call; NULL once no other try can be */
@@ -24,6 +23,7 @@ struct turn {
     bool retryable;
     int64_t after_ms, retry_at_us; /* retry_at_us: 0 = no try is waiting */
     struct ai_stream ai;
+    size_t asked;       /* bytes of the question, with all that goes with it */
     size_t sent, saved; /* bytes of text */
     int64_t saved_at_us, beat_at_us;
     bool cancelled, over; /* over: nothing more will come; `stop` says how */
@@ -53,6 +53,12 @@ struct turns {
     bool failed; /* the last save did: not again before the next tick */
 };
 extern struct turns turns;
+
+/* Did the provider take the question? */
+static inline bool turn_answered(const struct turn *t)
+{
+    return t->status >= 200 && t->status < 300;
+}
 
 /* With the lock held. */
 void turn_thread_start(struct app *app);

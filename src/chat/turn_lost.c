@@ -17,7 +17,19 @@ err turn_ticket_keep(struct db_tx *tx, struct arena *mem, sv conversation, sv me
         NULL);
 }
 
-static err end_lost(struct db_tx *tx, struct arena *mem, const struct chat_turn_lost_row *row)
+err turn_give_back(struct db_tx *tx, struct arena *mem, const struct chat_turn_running_row *row)
+{
+    if (!row->ticket_number.has)
+        return OK;
+    struct chat_ticket t = {.period_end = row->ticket_end,
+                            .number = row->ticket_number.v,
+                            .network = row->ticket_network,
+                            .network_day = row->ticket_day};
+    return chat_quota_return(tx, mem, row->owner, row->conversation_id, &t);
+}
+
+/* They keep what they have. */
+static err end_lost(struct db_tx *tx, struct arena *mem, const struct chat_turn_running_row *row)
 {
     sv text;
     int64_t changed;
@@ -26,16 +38,12 @@ static err end_lost(struct db_tx *tx, struct arena *mem, const struct chat_turn_
         &(struct chat_turn_interrupt_in){
             .id = row->id, .conversation_id = row->conversation_id, .before = clock_wall()},
         &changed));
-    if (changed == 0 || !row->ticket_number.has)
+    if (changed == 0)
         return OK;
     TRY(chat_body_unseal(mem, row->conversation_id, row->id, row->body, row->key_id, &text));
     if (text.n > 0)
         return OK;
-    struct chat_ticket t = {.period_end = row->ticket_end,
-                            .number = row->ticket_number.v,
-                            .network = row->ticket_network,
-                            .network_day = row->ticket_day};
-    return chat_quota_return(tx, mem, row->owner, &t);
+    return turn_give_back(tx, mem, row);
 }
 
 err turn_running(struct db_tx *tx, struct arena *mem, sv conversation, sv *message)
@@ -51,16 +59,7 @@ err turn_running(struct db_tx *tx, struct arena *mem, sv conversation, sv *messa
         *message = row.id;
         return OK;
     }
-    return end_lost(tx, mem,
-                    &(struct chat_turn_lost_row){.id = row.id,
-                                                 .conversation_id = row.conversation_id,
-                                                 .owner = row.owner,
-                                                 .body = row.body,
-                                                 .key_id = row.key_id,
-                                                 .ticket_end = row.ticket_end,
-                                                 .ticket_number = row.ticket_number,
-                                                 .ticket_network = row.ticket_network,
-                                                 .ticket_day = row.ticket_day});
+    return end_lost(tx, mem, &row);
 }
 
 err turn_rescue(struct db_tx *tx, struct arena *mem, int64_t most, size_t *ended)
@@ -69,8 +68,10 @@ err turn_rescue(struct db_tx *tx, struct arena *mem, int64_t most, size_t *ended
     size_t n;
     TRY(q_chat_turn_lost(tx, mem, &(struct chat_turn_lost_in){.before = clock_wall(), .n = most},
                          &rows, &n));
-    for (size_t i = 0; i < n; i++)
-        TRY(end_lost(tx, mem, &rows[i]));
+    for (size_t i = 0; i < n; i++) {
+        sv still;
+        TRY(turn_running(tx, mem, rows[i].conversation_id, &still));
+    }
     *ended = n;
     return OK;
 }

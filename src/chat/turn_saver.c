@@ -3,6 +3,7 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "chat/turn_inner.h"
+#include "chat/turn_lost.h"
 #include "queries.h"
 
 #include <stdlib.h>
@@ -19,11 +20,13 @@
 struct save {
     struct turn *turn;
     sv id, text, owner, model, conversation;
-    bool over, gone, wants_title, grown, beat;
+    bool over, gone, wants_title, grown, beat, answered;
     sv request_id;
     enum ai_stop stop;
     opt_int input, output;
-    struct chat_ticket ticket;
+    size_t asked;
+    sv sealed;
+    int64_t key_id;
 };
 struct batch {
     struct save items[BATCH_MAX];
@@ -59,23 +62,65 @@ static void collect(struct batch *b, struct arena *mem, int64_t now_us)
             .wants_title = t->wants_title,
             .input = {t->ai.has_input, t->ai.input_tokens},
             .output = {t->ai.has_output, t->ai.output_tokens},
-            .ticket = t->ticket,
+            .answered = turn_answered(t),
+            .asked = t->asked,
         };
     }
 }
 
+/* A provider that was not heard to the end has not told: four bytes a token, so that whoever always
+ * stops in time pays too. */
+#define TOKEN_BYTES 4
+
+static int64_t tokens(opt_int told, size_t bytes)
+{
+    return told.has ? told.v : (int64_t)(bytes / TOKEN_BYTES);
+}
+
+static err put_usage(struct db_tx *tx, struct arena *mem, const struct save *s, sv owner, ts now)
+{
+    if (!s->answered || (s->text.n == 0 && !s->input.has && !s->output.has))
+        return OK;
+    return q_chat_usage_add(tx, mem,
+                            &(struct chat_usage_add_in){
+                                .owner = owner,
+                                .day = {now.ms - now.ms % TS_DAY},
+                                .model = s->model,
+                                .turns = 1,
+                                .input_tokens = tokens(s->input, s->asked),
+                                .output_tokens = tokens(s->output, s->text.n),
+                            },
+                            NULL);
+}
+
+/* The row is not ours any more. Its conversation was deleted: the provider is paid all the same. */
+static err put_gone(struct db_tx *tx, struct arena *mem, struct save *s, ts now)
+{
+    struct chat_turn_follow_row row;
+    bool there;
+    s->gone = true;
+    TRY(q_chat_turn_follow(
+        tx, mem, &(struct chat_turn_follow_in){.id = s->id, .conversation_id = s->conversation},
+        &row, &there));
+    return there ? OK : put_usage(tx, mem, s, s->owner, now);
+}
+
 static err put_end(struct db_tx *tx, struct arena *mem, struct save *s)
 {
-    sv sealed;
-    int64_t changed, key_id;
+    struct chat_turn_running_row row;
+    bool found;
+    int64_t changed;
     ts now = clock_now();
-    TRY(chat_body_seal(mem, s->conversation, s->id, s->text, &key_id, &sealed));
+    TRY(q_chat_turn_running(
+        tx, mem, &(struct chat_turn_running_in){.conversation_id = s->conversation}, &row, &found));
+    if (!found || !sv_eq(row.id, s->id))
+        return put_gone(tx, mem, s, now);
     TRY(q_chat_turn_end(tx, mem,
                         &(struct chat_turn_end_in){
                             .id = s->id,
                             .conversation_id = s->conversation,
-                            .body = sealed,
-                            .key_id = key_id,
+                            .body = s->sealed,
+                            .key_id = s->key_id,
                             .request_id = s->request_id.n > 0 ? s->request_id : SV_NULL,
                             .stop = sv_from(ai_stop_name(s->stop)),
                             .input_tokens = s->input,
@@ -86,23 +131,13 @@ static err put_end(struct db_tx *tx, struct arena *mem, struct save *s)
     if (changed == 0)
         return OK;
     if (turn_gives_back(s->stop, s->text.n))
-        TRY(chat_quota_return(tx, mem, s->owner, &s->ticket));
-    if (s->input.has || s->output.has)
-        TRY(q_chat_usage_add(tx, mem,
-                             &(struct chat_usage_add_in){
-                                 .owner = s->owner,
-                                 .day = (ts){now.ms - now.ms % TS_DAY},
-                                 .model = s->model,
-                                 .turns = 1,
-                                 .input_tokens = s->input.has ? s->input.v : 0,
-                                 .output_tokens = s->output.has ? s->output.v : 0,
-                             },
-                             NULL));
+        TRY(turn_give_back(tx, mem, &row));
+    TRY(put_usage(tx, mem, s, row.owner, now));
     if (!s->wants_title || s->stop != AI_COMPLETE)
         return OK;
     sv payload =
         arena_printf(mem, "{\"conversation\":\"%.*s\",\"message\":\"%.*s\",\"owner\":\"%.*s\"}",
-                     SV_ARG(s->conversation), SV_ARG(s->id), SV_ARG(s->owner));
+                     SV_ARG(s->conversation), SV_ARG(s->id), SV_ARG(row.owner));
     return job_put(tx, mem,
                    &(struct job_new){.kind = "chat.title",
                                      .key = s->conversation,
@@ -115,16 +150,14 @@ static err put_end(struct db_tx *tx, struct arena *mem, struct save *s)
 /* Text and lease apart: the lease is indexed, and needs no news every second. */
 static err put_part(struct db_tx *tx, struct arena *mem, struct save *s, ts lease)
 {
-    sv sealed;
-    int64_t key_id, changed = 1;
-    if (s->grown) {
-        TRY(chat_body_seal(mem, s->conversation, s->id, s->text, &key_id, &sealed));
-        TRY(q_chat_turn_save(
-            tx, mem,
-            &(struct chat_turn_save_in){
-                .id = s->id, .conversation_id = s->conversation, .body = sealed, .key_id = key_id},
-            &changed));
-    }
+    int64_t changed = 1;
+    if (s->grown)
+        TRY(q_chat_turn_save(tx, mem,
+                             &(struct chat_turn_save_in){.id = s->id,
+                                                         .conversation_id = s->conversation,
+                                                         .body = s->sealed,
+                                                         .key_id = s->key_id},
+                             &changed));
     if (s->beat && changed > 0)
         TRY(q_chat_turn_beat(tx, mem,
                              &(struct chat_turn_beat_in){.id = s->id,
@@ -135,10 +168,24 @@ static err put_part(struct db_tx *tx, struct arena *mem, struct save *s, ts leas
     return OK;
 }
 
+/* No claim moves what is about to be given back. */
+static err lock_givers(struct db_tx *tx, struct arena *mem, const struct batch *b)
+{
+    sv *keys = ARENA_ARRAY(mem, sv, b->n);
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        const struct save *s = &b->items[i];
+        if (s->over && turn_gives_back(s->stop, s->text.n))
+            keys[n++] = chat_quota_key(mem, s->owner);
+    }
+    return n > 0 ? db_lock(tx, keys, n) : OK;
+}
+
 static err put_batch(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct batch *b = arg;
     ts lease = ts_add(clock_wall(), TURN_LEASE_MS);
+    TRY(lock_givers(tx, mem, b));
     for (size_t i = 0; i < b->n; i++) {
         struct save *s = &b->items[i];
         TRY(s->over ? put_end(tx, mem, s) : put_part(tx, mem, s, lease));
@@ -172,6 +219,17 @@ static void after_commit(const struct batch *b, int64_t now_us)
     }
 }
 
+/* Here and not in the transaction: others wait for that. */
+static err seal_all(struct batch *b, struct arena *mem)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        struct save *s = &b->items[i];
+        if (s->over || s->grown)
+            TRY(chat_body_seal(mem, s->conversation, s->id, s->text, &s->key_id, &s->sealed));
+    }
+    return OK;
+}
+
 /* With the lock held; gives it up while the database works. */
 static void save_some(void)
 {
@@ -184,7 +242,9 @@ static void save_some(void)
     if (b->n == 0)
         return;
     pthread_mutex_unlock(&turns.lock);
-    err e = db_write(turns.app->db, mem, put_batch, b);
+    err e = seal_all(b, mem);
+    if (e == OK)
+        e = db_write(turns.app->db, mem, put_batch, b);
     if (e != OK)
         log_event(LOG_ERROR, "chat.save_failed", "error", err_name(e), "detail", err_detail(e),
                   NULL);

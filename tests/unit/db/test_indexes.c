@@ -113,6 +113,7 @@ static const struct {
     {"chat_message_path", "of the path made in the query, not of a table"},
     {"subscription_overdue", "once an hour"},
     {"subscription_living", "once a day"},
+    {"chat_period_prune", "once a day: one small row a person who talks"},
     {"job_cron_list", "a dozen rows"},
     {"job_busy", "a dozen rows"},
     {"dict_newest", "the last row by key"},
