@@ -1,6 +1,6 @@
 #include "chat/safety_rules.h"
 
-/* Lower case; matched on the text in lower case with typographic apostrophes made plain. */
+/* As fold() leaves a text: lower case, no accents, plain apostrophes and hyphens. */
 static const struct {
     const char *language, *phrase;
 } phrases[] = {
@@ -13,6 +13,10 @@ static const struct {
     {"en", "taking my own life"},
     {"en", "want to die"},
     {"en", "wanna die"},
+    {"en", "want to be dead"},
+    {"en", "don't want to be alive"},
+    {"en", "dont want to be alive"},
+    {"en", "not worth living"},
     {"en", "wish i was dead"},
     {"en", "wish i were dead"},
     {"en", "better off dead"},
@@ -37,7 +41,12 @@ static const struct {
     {"de", "umbringen"},
     {"de", "nicht mehr leben"},
     {"de", "will sterben"},
-    {"de", "möchte sterben"},
+    {"de", "mochte sterben"},
+    {"de", "moechte sterben"},
+    {"de", "bringe mich um"},
+    {"de", "bring mich um"},
+    {"de", "leben beenden"},
+    {"de", "lebensmude"},
     {"de", "das leben nehmen"},
     {"de", "ritzen"},
     {"de", "ritze mich"},
@@ -48,7 +57,8 @@ static const struct {
     {"es", "quitarme la vida"},
     {"es", "quiero morir"},
     {"es", "no quiero vivir"},
-    {"es", "hacerme daño"},
+    {"es", "no quiero seguir viviendo"},
+    {"es", "hacerme dano"},
     {"es", "cortarme"},
     {"es", "acabar con mi vida"},
     {"fr", "suicide"},
@@ -56,45 +66,93 @@ static const struct {
     {"fr", "envie de mourir"},
     {"fr", "veux mourir"},
     {"fr", "plus envie de vivre"},
-    {"fr", "mettre fin à mes jours"},
+    {"fr", "plus vivre"},
+    {"fr", "en finir avec la vie"},
+    {"fr", "mettre fin a mes jours"},
     {"fr", "me faire du mal"},
     {"fr", "me scarifier"},
 };
 
-#define WINDOW 65536
+#define WINDOW  8192
+#define OVERLAP 64 /* longer than any phrase */
 
-/* Lower case of ASCII and of the Latin-1 letters of UTF-8; white space as one space. */
-static size_t fold(sv text, char *out)
+/* U+00C0 to U+00FF without their accents. */
+static const char latin[] = "aaaaaaaceeeeiiiidnooooo*ouuuuytsaaaaaaaceeeeiiiidnooooo/ouuuuyty";
+
+static char plain(char c)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < text.n && n < WINDOW - 2; i++) {
-        unsigned char c = (unsigned char)text.p[i];
-        unsigned char next = i + 1 < text.n ? (unsigned char)text.p[i + 1] : 0;
-        if (c == 0xe2 && next == 0x80 && i + 2 < text.n &&
-            ((unsigned char)text.p[i + 2] == 0x99 || (unsigned char)text.p[i + 2] == 0x98)) {
-            out[n++] = '\'';
-            i += 2;
-        } else if (c == 0xc3 && next >= 0x80 && next <= 0x9e && next != 0x97) {
-            out[n++] = (char)c;
-            out[n++] = (char)(next + 0x20);
-            i++;
-        } else if (c <= ' ') {
-            if (n == 0 || out[n - 1] != ' ')
-                out[n++] = ' ';
-        } else {
-            out[n++] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    if (c >= 'A' && c <= 'Z')
+        return (char)(c + 32);
+    return c == '`' ? '\'' : (unsigned char)c <= ' ' ? ' ' : c;
+}
+
+/* What people's keyboards make of a plain character; '\0' = nothing is left of it (accents that
+ * stand alone, what is not seen). Characters of one byte and unknown ones: false. */
+static bool variant(sv s, char *out, size_t *bytes)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    unsigned code = 0;
+    if (s.n >= 2 && p[0] >= 0xc2 && p[0] <= 0xdf)
+        code = (p[0] & 0x1fU) << 6 | (p[1] & 0x3fU);
+    else if (s.n >= 3 && p[0] >= 0xe0 && p[0] <= 0xef)
+        code = (p[0] & 0xfU) << 12 | (p[1] & 0x3fU) << 6 | (p[2] & 0x3fU);
+    *bytes = code < 0x800 ? 2 : 3;
+    if (code >= 0xc0 && code <= 0xff)
+        *out = latin[code - 0xc0];
+    else if (code == 0xb4 || code == 0x2bc || code == 0x2018 || code == 0x2019)
+        *out = '\'';
+    else if ((code >= 0x2010 && code <= 0x2015) || code == 0x2212)
+        *out = '-';
+    else if (code == 0xa0 || (code >= 0x2000 && code <= 0x200a) || code == 0x202f)
+        *out = ' ';
+    else if (code == 0xad || (code >= 0x300 && code <= 0x36f) || (code >= 0x200b && code <= 0x200d))
+        *out = '\0';
+    else
+        return false;
+    return true;
+}
+
+/* One after another into out, which holds *n bytes, until it is full; white space becomes one
+ * space. How much of the text that was. */
+static size_t fold(sv text, char *out, size_t *n)
+{
+    size_t i = 0;
+    while (i < text.n && *n < WINDOW) {
+        char c;
+        size_t bytes = 1;
+        if (!variant((sv){text.p + i, text.n - i}, &c, &bytes)) {
+            c = plain(text.p[i]);
+            bytes = 1;
         }
+        i += bytes;
+        if (c != '\0' && (c != ' ' || *n == 0 || out[*n - 1] != ' '))
+            out[(*n)++] = c;
     }
-    return n;
+    return i;
+}
+
+static const char *phrase_in(sv folded)
+{
+    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+        if (sv_contains(folded, sv_from(phrases[i].phrase)))
+            return phrases[i].language;
+    return NULL;
 }
 
 const char *safety_crisis(sv text)
 {
     char folded[WINDOW];
-    sv low = {folded, fold(text, folded)};
-    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
-        if (sv_contains(low, sv_from(phrases[i].phrase)))
-            return phrases[i].language;
+    size_t n = 0;
+    for (size_t i = 0; i < text.n;) {
+        if (n > OVERLAP) {
+            memmove(folded, folded + n - OVERLAP, OVERLAP);
+            n = OVERLAP;
+        }
+        i += fold((sv){text.p + i, text.n - i}, folded, &n);
+        const char *language = phrase_in((sv){folded, n});
+        if (language != NULL)
+            return language;
+    }
     return NULL;
 }
 

@@ -64,6 +64,7 @@ static err ask(struct job *j, struct title *t)
     };
     ai_request_build(j->mem, &q, &call);
     TRY(http_fetch(j->mem, &call, &answer));
+    turn_key_refused(answer.status);
     if (answer.status < 200 || answer.status > 299)
         return FAIL(ERR_UPSTREAM, "the AI answered %d", answer.status);
     struct ai_stream s = {.dialect = q.dialect};

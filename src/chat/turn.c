@@ -22,6 +22,16 @@ bool turn_paused(void)
     return clock_mono_us() < atomic_load(&paused_until_us);
 }
 
+bool turn_key_refused(int status)
+{
+    if (status != 401 && status != 403)
+        return false;
+    atomic_store(&paused_until_us, clock_mono_us() + PAUSE_US);
+    metric_add("mb_ai_key_refused_total", 1);
+    log_event(LOG_ERROR, "ai.key_refused", "pause", "5 min", NULL);
+    return true;
+}
+
 /* Sends to every browser that listens; forgets those that left. */
 static void broadcast(struct turn *t, sv bytes)
 {
@@ -190,11 +200,7 @@ static void on_end(void *arg, const char *failure, bool timed_out)
     struct turn *t = arg;
     pthread_mutex_lock(&turns.lock);
     t->flow = NULL;
-    if (t->status == 401 || t->status == 403) {
-        atomic_store(&paused_until_us, clock_mono_us() + PAUSE_US);
-        metric_add("mb_ai_key_refused_total", 1);
-        log_event(LOG_ERROR, "ai.key_refused", "pause", "5 min", NULL);
-    }
+    turn_key_refused(t->status);
     int64_t wait = t->after_ms >= 0 ? t->after_ms * 1000 : RETRY_FIRST_US << (t->tries - 1);
     if (may_retry(t, wait)) {
         t->retry_at_us = clock_mono_us() + wait;

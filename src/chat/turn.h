@@ -33,6 +33,8 @@ void turn_follow_row(struct app *app, const struct turn_view *view, int64_t afte
 bool turn_cancel(sv message);
 /* The provider refused our key a moment ago: turns are not begun for some minutes. */
 bool turn_paused(void);
+/* Takes note of a status that says so; true if it does. */
+bool turn_key_refused(int status);
 /* The process stops: ends all turns as interrupted, saved, and closes their streams; none begins
  * afterwards. Before http_stop, which waits for the streams, and before the database is closed. */
 void turn_stop_all(void);

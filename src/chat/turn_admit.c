@@ -197,13 +197,23 @@ sv turn_crisis_json(const struct req *r, struct arena *mem, bool crisis, sv loca
     return arena_sv(mem, buf_sv(&data));
 }
 
+const char *turn_crisis_of(const struct said *said)
+{
+    const char *language = safety_crisis(said->content);
+    return language == NULL && safety_phq9_item9(said->phq9_item9) ? "phq9" : language;
+}
+
+err turn_locale(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct ask *a = arg;
+    return load_locale(tx, mem, a->r, &a->out.locale);
+}
+
 err turn_admit(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct ask *a = arg;
     struct req *r = a->r;
-    const char *language = safety_crisis(a->said.content);
-    if (language == NULL && safety_phq9_item9(a->said.phq9_item9))
-        language = "phq9";
+    const char *language = turn_crisis_of(&a->said);
     a->out = (struct admitted){.crisis = language != NULL};
     TRY(open_conversation(tx, mem, a));
     TRY(db_lock1(tx, arena_printf(mem, "chat:%.*s", SV_ARG(a->out.conversation.id))));

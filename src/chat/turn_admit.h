@@ -43,6 +43,10 @@ struct one_message {
     bool streaming;    /* still being written, by anybody */
 };
 
+/* What in a message sounds like a crisis: a language, "phq9", or NULL. */
+const char *turn_crisis_of(const struct said *said);
+/* db_fn of `struct ask`: out.locale alone. */
+err turn_locale(struct db_tx *tx, struct arena *mem, void *arg) MUST_USE;
 /* The help line of a message that raised it, as JSON; SV_NULL if it did not. */
 sv turn_crisis_json(const struct req *r, struct arena *mem, bool crisis, sv locale);
 /* db_fn of `struct ask`: quota, both rows, safety, history; or the answer that a repeated id has

@@ -157,12 +157,23 @@ static err replay(struct req *r, struct one_message *m, int64_t after)
     return OK;
 }
 
+/* Help must not wait for an AI: what cannot be answered now carries the line in its problem. */
+static err help_with_a_problem(struct req *r, struct ask *a)
+{
+    if (turn_crisis_of(&a->said) == NULL)
+        return OK;
+    TRY(db_read(r->db, r->mem, turn_locale, a));
+    reply_problem_raw(r, "crisis", turn_crisis_json(r, r->mem, true, a->out.locale));
+    return OK;
+}
+
 /* POST /api/chat/conversations/{id}/messages - says something and streams the answer; {id} may be
  * "new". */
 err chat_turn_post(struct req *r)
 {
     struct ask a = {.r = r};
     TRY(read_said(r, &a.said));
+    TRY(help_with_a_problem(r, &a));
     if (r->app->set.ai_base_url.n == 0 || r->app->set.ai_model.n == 0)
         return FAIL(ERR_NOT_CONFIGURED, "No AI is set up on this server (AI_BASE_URL, AI_MODEL).");
     if (turn_paused())

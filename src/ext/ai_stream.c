@@ -1,5 +1,6 @@
 #include "ext/ai_stream.h"
 #include "base/json.h"
+#include "ext/ai_escape.h"
 
 static const char *const stop_names[] = {
     [AI_RUNNING] = "running",     [AI_COMPLETE] = "complete", [AI_LENGTH] = "length",
@@ -52,12 +53,23 @@ static void tokens(const json *usage, const char *in, const char *out, struct ai
     }
 }
 
+/* Behind a 200 an error has no status, but a type or a code that means one. ai/CONTRACT §5 */
+static bool passes(const json *error)
+{
+    static const char *const words[] = {"overloaded", "rate_limit", "api_error", "server_error",
+                                        "timeout"};
+    sv type = json_get_str(error, "type"), code = json_get_str(error, "code");
+    int64_t status = json_get_int(error, "code", 0);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (sv_contains(type, sv_from(words[i])) || sv_contains(code, sv_from(words[i])))
+            return true;
+    return status == 408 || status == 409 || status == 429 || (status >= 500 && status <= 599);
+}
+
 static void fail(struct ai_stream *s, const json *error)
 {
-    sv type = json_get_str(error, "type"), code = json_str(json_get(error, "code"));
     s->failed = true;
-    s->overloaded = sv_contains(type, SV("overloaded")) || sv_contains(type, SV("rate_limit")) ||
-                    sv_contains(code, SV("rate_limit")) || sv_contains(code, SV("overloaded"));
+    s->overloaded = passes(error);
 }
 
 /* What would go beyond the bound is left out, and the rest of the stream with it. */
@@ -118,6 +130,17 @@ static void anthropic_event(struct ai_stream *s, const json *event)
     }
 }
 
+static bool parse(struct ai_stream *s, struct arena *mem, sv data, const json **out)
+{
+    bool good = json_parse(mem, data, out) == OK;
+    if (!good) {
+        BUF_AUTO mended = {0};
+        ai_escape_mend(&mended, data, &s->half);
+        good = json_parse(mem, buf_sv(&mended), out) == OK;
+    }
+    return good && json_kind(*out) == JK_OBJ;
+}
+
 static bool one_event(void *arg, sv data)
 {
     struct ai_stream *s = arg;
@@ -130,7 +153,7 @@ static bool one_event(void *arg, sv data)
         return true;
     ARENA_AUTO mem = arena_new(4096);
     const json *event;
-    if (json_parse(mem, data, &event) != OK || json_kind(event) != JK_OBJ) {
+    if (!parse(s, mem, data, &event)) {
         s->failed = true;
         return false;
     }
@@ -141,17 +164,32 @@ static bool one_event(void *arg, sv data)
     return !s->failed && !s->ended;
 }
 
+static char first_byte(sv bytes)
+{
+    sv rest = sv_trim(bytes);
+    return rest.n > 0 ? rest.p[0] : '\0';
+}
+
+/* A whole answer that is no event stream: JSON (an error, most of the time), a page, packed bytes.
+ */
+static bool foreign(const struct ai_stream *s)
+{
+    return s->events == 0 && s->first != '\0' && strchr("{[<\"\x1f", s->first) != NULL;
+}
+
 void ai_stream_feed(struct ai_stream *s, sv bytes)
 {
     if (s->failed || s->ended)
         return;
+    if (s->first == 0)
+        s->first = first_byte(bytes);
     if (sse_feed(&s->sse, bytes, one_event, s) != OK)
         s->failed = true;
 }
 
 enum ai_stop ai_stream_stop(const struct ai_stream *s)
 {
-    if (s->failed)
+    if (s->failed || foreign(s))
         return AI_ERROR;
     if (s->refusal)
         return AI_REFUSED;

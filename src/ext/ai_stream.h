@@ -27,12 +27,14 @@ struct ai_stream {
     struct sse sse;
     struct buf text;                     /* all text so far; grows only, to AI_TEXT_MAX */
     unsigned events;                     /* seen so far: signs of life */
+    unsigned half;                       /* of a character, whose other half is to come; 0 = none */
     int64_t input_tokens, output_tokens; /* valid when has_… */
     bool has_input, has_output;
+    char first;          /* byte that is not white space; 0 = nothing came yet */
     bool ended;          /* the dialect's own end was seen: [DONE], message_stop */
     bool refusal;        /* refusal text came */
     bool failed;         /* an error event or bad data */
-    bool overloaded;     /* the error says overloaded or rate limited: may be retried before text */
+    bool overloaded;     /* the error says that it will pass: may be retried before text */
     enum ai_stop reason; /* by finish_reason/stop_reason; RUNNING = none was said */
 };
 /* Feeds bytes as they come. Never fails: what is wrong ends in .failed. After .failed or .ended the

@@ -38,20 +38,25 @@ static bool line_end(struct sse *s, sse_event_fn fn, void *arg)
 
 err sse_feed(struct sse *s, sv bytes, sse_event_fn fn, void *arg)
 {
-    for (size_t i = 0; i < bytes.n; i++) {
-        char c = bytes.p[i];
-        bool lf_of_crlf = c == '\n' && s->after_cr;
-        s->after_cr = c == '\r';
-        if (lf_of_crlf)
+    for (size_t i = 0; i < bytes.n;) {
+        bool lf_of_crlf = bytes.p[i] == '\n' && s->after_cr;
+        size_t end = i;
+        s->after_cr = false;
+        if (lf_of_crlf) {
+            i++;
             continue;
-        if (c == '\r' || c == '\n') {
-            if (!line_end(s, fn, arg))
-                return OK;
-        } else {
-            buf_char(&s->line, c);
         }
-        if (s->line.n + s->data.n > SSE_EVENT_MAX)
+        while (end < bytes.n && bytes.p[end] != '\r' && bytes.p[end] != '\n')
+            end++;
+        if (s->line.n + s->data.n + (end - i) > SSE_EVENT_MAX)
             return FAIL(ERR_TOO_LARGE, "an event is larger than %zu bytes", SSE_EVENT_MAX);
+        buf_add(&s->line, (sv){bytes.p + i, end - i});
+        if (end == bytes.n)
+            return OK;
+        s->after_cr = bytes.p[end] == '\r';
+        i = end + 1;
+        if (!line_end(s, fn, arg))
+            return OK;
     }
     return OK;
 }

@@ -9,7 +9,7 @@ class Double:
     """answers: a list of functions(handler, body) used in turn; the last one stays."""
 
     def __init__(self):
-        self.requests, self.answers = [], []
+        self.requests, self.answers, self.title = [], [], None
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -23,6 +23,8 @@ class Double:
                 title = body.get("max_completion_tokens", body.get("max_tokens")) == 40
                 outer.requests.append({"path": self.path, "headers": dict(self.headers), "body": body, "title": title})
                 if title:
+                    if outer.title:
+                        return outer.title(self, body)
                     return stream([b'data: {"choices":[{"delta":{"content":"A better title"},"finish_reason":"stop"}]}\n\n'])(self, body)
                 answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
                 try:

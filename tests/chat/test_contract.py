@@ -1,4 +1,5 @@
 """What the contract says beside the plain turn: ids, titles, safety, money, and providers that misbehave."""
+import gzip
 import json
 import socket
 import threading
@@ -133,6 +134,34 @@ def test_item_nine_of_a_questionnaire(chat, ai):
     assert m.post("/api/chat/conversations/new/messages", {"content": "x", "phq9Item9": 4}).status == 422
 
 
+def test_help_where_there_is_no_answer(make_server, chat, ai):
+    """No AI, a refused key, an answer that still runs: the line is in the problem."""
+    said, us = {"content": "I want to die"}, {"Accept-Language": "en-US"}
+    new = "/api/chat/conversations/new/messages"
+    without = make_server().client(headers=us).post(new, said)
+    assert (without.status, without.json["crisis"]["phone"]) == (503, "988")
+    m = chat.member()
+    go, a, conversation, _ = running(m, ai, "one ", "two")
+    still = m.post(f"/api/chat/conversations/{conversation}/messages", said)
+    assert still.status == 409 and still.json["crisis"]["url"] == "https://findahelpline.com" and still.json["messageId"]
+    assert "crisis" not in m.post(f"/api/chat/conversations/{conversation}/messages", {"content": "Hi"}).json
+    go.set()
+    assert a.raw.text
+    ai.answers = [refuse(401)]
+    turn(m)
+    paused = m.post(new, {"content": "My answers", "phq9Item9": 2}, headers=us)
+    assert paused.status == 503 and paused.json["crisis"]["country"] == "US"
+    assert "crisis" not in m.post(new, {"content": "Hi"}).json
+
+
+def test_a_key_that_a_title_is_refused_for_pauses_too(chat, ai):
+    ai.title = refuse(401)
+    m = chat.member()
+    assert text_of(turn(m)) == "Hello there"
+    wait_until(lambda: "ai.key_refused" in chat.process.output())
+    assert m.post("/api/chat/conversations/new/messages", {"content": "Hi"}).status == 503
+
+
 def test_that_it_is_an_ai_is_said_every_three_hours(chat, ai):
     m = chat.member()
     first = turn(m)
@@ -261,7 +290,12 @@ def test_providers_that_misbehave(make_server, ai):
     stop = threading.Event()
     cases = {
         "garbage": (raw(b"\x00\xff\xfe nonsense\r\n\r\n"), "error", ""),
-        "html": (raw(OK, b"<html>secret words</html>\n\n"), "interrupted", ""),
+        "html": (raw(OK, b"<html>secret words</html>\n\n"), "error", ""),
+        "an error that is no stream": (raw(OK, b'{"error":{"message":"secret words"}}'), "error", ""),
+        "packed": (raw(OK.replace(b"event-stream", b"event-stream\r\nContent-Encoding: gzip"), gzip.compress(WORD)), "error", ""),
+        "nothing to say": (raw(b"HTTP/1.1 204 No Content\r\n\r\n"), "interrupted", ""),
+        "half an emoji": (raw(OK, b'data: {"choices":[{"delta":{"content":"\\ud83c"}}]}\n\n'
+                              b'data: {"choices":[{"delta":{"content":"\\udf31"},"finish_reason":"stop"}]}\n\n'), "complete", "\U0001f331"),
         "bad JSON": (raw(OK, WORD, b"data: {secret words\n\n"), "error", "word "),
         "not UTF-8": (raw(OK, WORD, b'data: {"choices":[{"delta":{"content":"\xff\xfe"}}]}\n\n'), "error", "word "),
         "a huge line": (raw(OK, WORD, b"data: " + b"x" * (1 << 20) + b"yz\n\n"), "error", "word "),

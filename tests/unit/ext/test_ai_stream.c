@@ -75,12 +75,81 @@ static void odd_input(void **state)
         {"data: {\"choices\":[]}\r\rdata: [DONE]\r\r", AI_INTERRUPTED},
         {"data:{\"choices\":[{\"finish_reason\":\"tool_calls\"}]}\r\n\r\n", AI_COMPLETE},
         {"data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n", AI_INTERRUPTED /* never ended */},
+        {"\n\n: only comments\n\n", AI_INTERRUPTED},
+        {"data:\n\ndata\n\nevent: x\n\n", AI_INTERRUPTED /* events without data */},
+        {"{\"error\":{\"message\":\"no stream at all\"}}", AI_ERROR},
+        {"\r\n<html>a page</html>\n\n", AI_ERROR},
+        {"\x1f\x8b packed", AI_ERROR},
+        {"{\"a\":1}\ndata: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n", AI_COMPLETE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct ai_stream s = {.dialect = AI_STREAM_OPENAI};
         ai_stream_feed(&s, sv_from(cases[i].bytes));
         if (ai_stream_stop(&s) != cases[i].stop)
             fail_msg("%s: %s", cases[i].bytes, ai_stop_name(ai_stream_stop(&s)));
+        ai_stream_free(&s);
+    }
+}
+
+/* Text that is cut inside a character, by a provider that counts in UTF-16, or that holds a NUL. */
+static void halves_of_characters(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *parts[3], *text;
+    } cases[] = {
+        {{"Gr\\u00fc\\u00df \\ud83c\\udf31", "", ""}, "Grüß 🌱"},
+        {{"a \\ud83c", "\\udf31 b", ""}, "a 🌱 b"},
+        {{"a \\uD83C", "\\uDF31\\ud83c", "\\udf31"}, "a 🌱🌱"},
+        {{"a \\ud83c b", "c", ""}, "a \xef\xbf\xbd bc"},
+        {{"a", "\\udf31 b", ""}, "a\xef\xbf\xbd b"},
+        {{"a\\u0000b", "", ""},
+         "a\xef\xbf\xbd"
+         "b"},
+        {{"\\\\ud83c", "\\\\u0000", ""}, "\\ud83c\\u0000"}, /* no escapes at all */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ai_stream s = {.dialect = AI_STREAM_OPENAI};
+        for (size_t k = 0; k < 3; k++) {
+            BUF_AUTO event = {0};
+            buf_printf(&event, "data: {\"choices\":[{\"delta\":{\"content\":\"%s\"}}]}\n\n",
+                       cases[i].parts[k]);
+            ai_stream_feed(&s, buf_sv(&event));
+        }
+        if (!sv_is(buf_sv(&s.text), cases[i].text) || s.failed)
+            fail_msg("%s: %.*s", cases[i].text, SV_ARG(buf_sv(&s.text)));
+        ai_stream_free(&s);
+    }
+}
+
+/* Errors behind a 200 that will pass. */
+static void errors_that_pass(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *error;
+        bool passes;
+    } cases[] = {
+        {"{\"type\":\"overloaded_error\"}", true},
+        {"{\"type\":\"rate_limit_error\"}", true},
+        {"{\"type\":\"api_error\"}", true},
+        {"{\"type\":\"server_error\"}", true},
+        {"{\"type\":\"timeout_error\"}", true},
+        {"{\"code\":429}", true},
+        {"{\"code\":502}", true},
+        {"{\"code\":\"rate_limit_exceeded\"}", true},
+        {"{\"code\":400}", false},
+        {"{\"type\":\"invalid_request_error\"}", false},
+        {"\"words\"", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ai_stream s = {.dialect = AI_STREAM_OPENAI};
+        BUF_AUTO event = {0};
+        buf_printf(&event, "data: {\"error\":%s}\n\n", cases[i].error);
+        ai_stream_feed(&s, buf_sv(&event));
+        assert_true(s.failed);
+        if (s.overloaded != cases[i].passes)
+            fail_msg("%s", cases[i].error);
         ai_stream_free(&s);
     }
 }
@@ -99,8 +168,8 @@ static void an_endless_event_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_stream_every_cut),
-        cmocka_unit_test(odd_input),
+        cmocka_unit_test(every_stream_every_cut), cmocka_unit_test(odd_input),
+        cmocka_unit_test(halves_of_characters),   cmocka_unit_test(errors_that_pass),
         cmocka_unit_test(an_endless_event_fails),
     };
     return cmocka_run_group_tests_name("ai_stream", tests, NULL, NULL);
