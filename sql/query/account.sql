@@ -54,9 +54,11 @@ UPDATE account SET password_hash = $password_hash, password_at = $now, updated_a
 -- in: id text, now ts
 UPDATE account SET email_verified_at = $now, updated_at = $now WHERE id = $id AND email_verified_at IS NULL;
 
+-- Proved already if the address before was.
 -- name: account_email_set :exec
 -- in: id text, email text, email_key text, now ts
-UPDATE account SET email = $email, email_key = $email_key, email_verified_at = $now, updated_at = $now
+UPDATE account SET email = $email, email_key = $email_key, updated_at = $now,
+    email_verified_at = CASE WHEN email_verified_at IS NULL THEN NULL ELSE $now END
 WHERE id = $id AND NOT EXISTS (SELECT 1 FROM account AS other WHERE other.email_key = $email_key AND other.id <> $id);
 
 -- name: account_profile_set :exec
@@ -80,6 +82,10 @@ SELECT account_id FROM account_identity WHERE issuer = $issuer AND subject = $su
 -- in: issuer text, subject text, account_id text, now ts
 INSERT INTO account_identity (issuer, subject, account_id, created_at)
 VALUES ($issuer, $subject, $account_id, $now) ON CONFLICT (issuer, subject) DO NOTHING;
+
+-- name: account_identities_del :exec
+-- in: account_id text
+DELETE FROM account_identity WHERE account_id = $account_id;
 
 -- name: account_identities_of :many
 -- in: account_id text

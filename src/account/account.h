@@ -54,9 +54,9 @@ err account_sessions_end(struct db_tx *tx, struct arena *mem, const user_id *id,
 /* A link that signs its owner in, as in a magic link's mail; at most `minutes` old when used. */
 err account_magic_link(struct db_tx *tx, struct arena *mem, sv base_url, const struct account *a,
                        int64_t minutes, ts now, sv *url) MUST_USE;
-/* The address was proved to be the member's: marks it, ends what an unverified registration left
- * (its password, its sessions but `keep`), tells the listeners. Nothing if it was verified already.
- */
+/* The address was proved to be the member's: marks it, tells the listeners. Ends what an unverified
+ * registration left (password, sessions, identities, a wished change of address), unless `keep` is
+ * given: the very session that proves it. Nothing if it was verified already. */
 err account_prove(struct db_tx *tx, struct arena *mem, const user_id *id, sv keep, ts now) MUST_USE;
 err account_admin_set(struct db_tx *tx, struct arena *mem, const user_id *id, bool admin,
                       ts now) MUST_USE;

@@ -96,9 +96,11 @@ static err login_count_tx(struct db_tx *tx, struct arena *mem, void *arg)
 static err login_tx(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct login *l = arg;
-    sv hash;
-    TRY(account_password_of(tx, mem, &l->id, &hash));
-    if (!sv_eq(hash, l->hash)) /* changed since it was compared */
+    sv hash = SV_NULL;
+    err e = account_password_of(tx, mem, &l->id, &hash);
+    if (e != ERR_NOT_FOUND)
+        TRY(e);
+    if (e != OK || !sv_eq(hash, l->hash)) /* changed, or gone, since it was compared */
         return FAIL(ERR_BAD_CREDENTIALS, "E-mail or password is wrong");
     TRY(account_failures_clear(tx, mem, l->email_key));
     return account_sign_in(tx, mem, l->r, &l->id, "password", &l->in);
@@ -222,6 +224,7 @@ static err password_tx(struct db_tx *tx, struct arena *mem, void *arg)
     TRY(account_password_put(tx, mem, &a.id, c->hash, r->now));
     TRY(account_sessions_end(tx, mem, &a.id, r->session, NULL));
     TRY(tokens_end(tx, mem, TOKEN_RESET, &a.id, r->now));
+    TRY(tokens_end(tx, mem, TOKEN_EMAIL, &a.id, r->now)); /* wished by who may have been in */
     return account_mail_notice(tx, mem, &a, a.email, "Your password was changed.",
                                arena_printf(mem, "password:%s", r->id), r->now);
 }

@@ -133,6 +133,16 @@ err account_presence(struct req *r, sv password, const char *pointer)
 
 /* -------- proving an address -------- */
 
+/* Whoever is not the owner of the address keeps no way in: no session, no password, no identity at
+ * a provider, and no letter on its way that would move the account to another address. */
+static err leftovers_end(struct db_tx *tx, struct arena *mem, const user_id *id, ts now)
+{
+    TRY(account_sessions_end(tx, mem, id, SV_NULL, NULL));
+    TRY(account_password_put(tx, mem, id, SV_NULL, now));
+    TRY(account_identities_end(tx, mem, id));
+    return tokens_end(tx, mem, TOKEN_EMAIL, id, now);
+}
+
 /* Somebody else may have registered with this address before its owner came: what they set up ends,
  * unless it is the very session that now proves it. */
 err account_prove(struct db_tx *tx, struct arena *mem, const user_id *id, sv keep, ts now)
@@ -141,20 +151,21 @@ err account_prove(struct db_tx *tx, struct arena *mem, const user_id *id, sv kee
     TRY(account_get(tx, mem, id, &a));
     if (a.verified)
         return OK;
-    if (keep.p == NULL) {
-        TRY(account_sessions_end(tx, mem, id, SV_NULL, NULL));
-        TRY(account_password_put(tx, mem, id, SV_NULL, now));
-    }
+    if (keep.p == NULL)
+        TRY(leftovers_end(tx, mem, id, now));
     TRY(account_verified_put(tx, mem, id, now));
     TRY(account_get(tx, mem, id, &a));
     TRY(account_mail_welcome(tx, mem, &a, now));
     return account_tell_verified(tx, mem, &a, now);
 }
 
-/* The caller's session if it is of this account. */
+/* The caller's session if it is of this account; a token of the identity provider is one as well.
+ */
 static sv own_session(const struct req *r, const user_id *id)
 {
-    return user_id_eq(&r->member, id) ? r->session : SV_NULL;
+    if (!user_id_eq(&r->member, id))
+        return SV_NULL;
+    return r->via == VIA_JWT ? SV("identity provider") : r->session;
 }
 
 /* The address a link was sent to must still be the account's. */
@@ -173,6 +184,7 @@ err account_magic_use(struct db_tx *tx, struct arena *mem, struct req *r,
     TRY(still_its_address(tx, mem, t));
     TRY(account_prove(tx, mem, &t->account, own_session(r, &t->account), r->now));
     TRY(tokens_end(tx, mem, TOKEN_MAGIC, &t->account, r->now)); /* the other letters of this kind */
+    TRY(account_guesses_clear(tx, mem, account_email_key(mem, t->email)));
     return account_sign_in(tx, mem, r, &t->account, "magic_link", out);
 }
 
@@ -187,6 +199,7 @@ err account_reset_use(struct db_tx *tx, struct arena *mem, struct req *r, sv tok
     TRY(account_sessions_end(tx, mem, &t.account, SV_NULL, NULL));
     TRY(tokens_end(tx, mem, TOKEN_RESET, &t.account, r->now));
     TRY(tokens_end(tx, mem, TOKEN_MAGIC, &t.account, r->now));
+    TRY(tokens_end(tx, mem, TOKEN_EMAIL, &t.account, r->now)); /* wished by who may have been in */
     TRY(account_sign_in(tx, mem, r, &t.account, "reset", out));
     TRY(account_failures_clear(tx, mem, account_email_key(mem, out->account.email)));
     return account_mail_notice(tx, mem, &out->account, out->account.email,
@@ -206,18 +219,18 @@ err account_address_use(struct db_tx *tx, struct arena *mem, struct req *r, sv t
         TRY(still_its_address(tx, mem, &t));
     else
         TRY(account_email_put(tx, mem, &t.account, t.email, r->now));
-    if (t.kind == TOKEN_EMAIL && before.email.n && before.verified)
+    if (t.kind == TOKEN_EMAIL) { /* letters to the old address */
+        TRY(tokens_end(tx, mem, TOKEN_MAGIC, &t.account, r->now));
+        TRY(tokens_end(tx, mem, TOKEN_RESET, &t.account, r->now));
+    }
+    if (!before.verified)
+        TRY(account_prove(tx, mem, &t.account, keep, r->now));
+    TRY(account_get(tx, mem, &t.account, &out->account));
+    if (t.kind == TOKEN_EMAIL && before.verified) {
         TRY(account_mail_notice(
             tx, mem, &before, before.email, "The e-mail address of your account was changed.",
             arena_printf(mem, "email:%s:%lld", t.account.s, (long long)r->now.ms), r->now));
-    if (t.kind == TOKEN_EMAIL) {
-        TRY(tokens_end(tx, mem, TOKEN_MAGIC, &t.account, r->now)); /* letters to the old address */
-        TRY(tokens_end(tx, mem, TOKEN_RESET, &t.account, r->now));
-        TRY(account_get(tx, mem, &t.account, &out->account));
         TRY(account_tell_verified(tx, mem, &out->account, r->now));
-    } else {
-        TRY(account_prove(tx, mem, &t.account, keep, r->now));
-        TRY(account_get(tx, mem, &t.account, &out->account));
     }
     out->kept_session = keep.p != NULL;
     return OK;

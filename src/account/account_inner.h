@@ -16,7 +16,7 @@ err account_password_of(struct db_tx *tx, struct arena *mem, const user_id *id, 
 err account_password_put(struct db_tx *tx, struct arena *mem, const user_id *id, sv hash,
                          ts now) MUST_USE;
 err account_verified_put(struct db_tx *tx, struct arena *mem, const user_id *id, ts now) MUST_USE;
-/* ERR_EMAIL_TAKEN */
+/* A new address, proved like the one before it (else account_prove). ERR_EMAIL_TAKEN */
 err account_email_put(struct db_tx *tx, struct arena *mem, const user_id *id, sv email,
                       ts now) MUST_USE;
 err account_del(struct db_tx *tx, struct arena *mem, const user_id *id) MUST_USE;
@@ -24,6 +24,12 @@ err account_del(struct db_tx *tx, struct arena *mem, const user_id *id) MUST_USE
 err account_failure_add(struct db_tx *tx, struct arena *mem, sv email_key, ts now,
                         int64_t *failures) MUST_USE;
 err account_failures_clear(struct db_tx *tx, struct arena *mem, sv email_key) MUST_USE;
+/* The same for guesses at the digits of sign-in letters, by the day. */
+err account_guess_add(struct db_tx *tx, struct arena *mem, sv email_key, ts now,
+                      int64_t *guesses) MUST_USE;
+err account_guesses_clear(struct db_tx *tx, struct arena *mem, sv email_key) MUST_USE;
+/* Lets go of the accounts of an identity provider that sign in to this one. */
+err account_identities_end(struct db_tx *tx, struct arena *mem, const user_id *id) MUST_USE;
 
 /* -------- session_store.c -------- */
 struct session {
@@ -70,7 +76,7 @@ err token_use(struct db_tx *tx, struct arena *mem, sv token, unsigned kinds, ts 
 err token_peek(struct db_tx *tx, struct arena *mem, sv token, unsigned kinds, ts now,
                struct token_used *out) MUST_USE;
 /* Counts a guess at the newest magic link's digits: commit it whatever comes out. *good: they are
- * right (then token_use_id). */
+ * right (then token_use_id). An account without an id takes as long and has no link. */
 err code_try(struct db_tx *tx, struct arena *mem, const user_id *of, sv code, sv code_key, ts now,
              sv *id, bool *good) MUST_USE;
 err token_use_id(struct db_tx *tx, struct arena *mem, sv id, ts now,

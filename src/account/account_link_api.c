@@ -39,6 +39,7 @@ static err account_forgot(struct req *r)
 struct magic {
     struct req *r;
     sv token, email, code, id;
+    bool limited;
     struct sign_in in;
 };
 
@@ -50,18 +51,22 @@ static err magic_token_tx(struct db_tx *tx, struct arena *mem, void *arg)
     return account_magic_use(tx, mem, m->r, &t, &m->in);
 }
 
-/* Commits the guess, right or wrong. */
+/* Commits the guess, right or wrong, at a known address or not. */
 static err magic_guess_tx(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct magic *m = arg;
-    struct account a;
+    struct account a = {0};
     bool good = false;
+    int64_t guesses = 0;
     sv key = {(const char *)m->r->app->code_key, 32}, id = SV_NULL;
     m->id = SV_NULL;
-    err e = account_by_email(tx, mem, m->email, &a);
-    if (e == ERR_NOT_FOUND)
+    TRY(account_guess_add(tx, mem, account_email_key(mem, m->email), m->r->now, &guesses));
+    m->limited = guesses > CODE_DAY_MAX;
+    if (m->limited)
         return OK;
-    TRY(e);
+    err e = account_by_email(tx, mem, m->email, &a);
+    if (e != ERR_NOT_FOUND)
+        TRY(e);
     TRY(code_try(tx, mem, &a.id, m->code, key, m->r->now, &id, &good));
     if (good)
         m->id = id;
@@ -93,6 +98,10 @@ static err account_magic_verify(struct req *r)
     if (m.email.p == NULL || m.code.p == NULL)
         return field_error(r, "/token", "required", "is missing (or email and code)");
     TRY(db_write(r->db, r->mem, magic_guess_tx, &m));
+    if (m.limited) {
+        reply_retry_after(r, account_guess_wait(r->now));
+        return FAIL(ERR_LIMITED, "Too many codes were tried today; use the link of the letter");
+    }
     if (m.id.p == NULL)
         return FAIL(ERR_LINK, "The code is wrong, was used already, or has expired");
     TRY(db_write(r->db, r->mem, magic_code_tx, &m));
@@ -189,17 +198,16 @@ static err email_change_tx(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct email_change *c = arg;
     struct req *r = c->r;
-    struct account a, other;
+    struct account a;
     int64_t recent = 0;
     TRY(account_get(tx, mem, &r->member, &a));
-    err e = account_by_email(tx, mem, c->email, &other);
-    if (e == OK && !user_id_eq(&a.id, &other.id))
-        return OK; /* taken: the answer does not tell */
-    if (e != OK && e != ERR_NOT_FOUND)
-        return e;
+    /* Whether the address is another account's, only its owner learns: by the link in the letter.
+     */
     TRY(token_count(tx, mem, TOKEN_EMAIL, &a.id, ts_add(r->now, -LOGIN_WINDOW), &recent));
-    if (recent >= MAILS_MAX)
+    if (recent >= MAILS_MAX) {
+        reply_retry_after(r, LOGIN_WINDOW / TS_SECOND);
         return FAIL(ERR_LIMITED, "There are several letters on their way already");
+    }
     TRY(tokens_end(tx, mem, TOKEN_EMAIL, &a.id, r->now)); /* the last wish counts */
     TRY(account_mail_link(tx, mem, r->app, TOKEN_EMAIL, &a, c->email, r->now));
     if (!a.verified)

@@ -42,7 +42,8 @@ err account_mail_link(struct db_tx *tx, struct arena *mem, struct app *app, enum
         .template = l->template,
         .cause = arena_printf(mem, "%s:%.*s", l->template, SV_ARG(made.id)),
         .to = to,
-        .to_name = name_of(a),
+        /* What a stranger typed as a name reaches nobody who did not ask for it. */
+        .to_name = a->verified && kind != TOKEN_EMAIL ? name_of(a) : SV_NULL,
         .member = a->id,
         .vars = buf_sv(&vars),
         .expires = ts_add(now, l->life_ms),

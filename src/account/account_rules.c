@@ -116,14 +116,34 @@ bool account_timezone_valid(sv timezone)
     return true;
 }
 
+static ts window_of(ts now, int64_t length)
+{
+    int64_t into = now.ms % length;
+    return (ts){now.ms - (into < 0 ? into + length : into)};
+}
+
+static int64_t window_left(ts now, int64_t length)
+{
+    int64_t left = window_of(now, length).ms + length - now.ms;
+    return (left + TS_SECOND - 1) / TS_SECOND;
+}
+
 ts account_login_window(ts now)
 {
-    int64_t into = now.ms % LOGIN_WINDOW;
-    return (ts){now.ms - (into < 0 ? into + LOGIN_WINDOW : into)};
+    return window_of(now, LOGIN_WINDOW);
 }
 
 int64_t account_login_wait(ts now)
 {
-    int64_t left = account_login_window(now).ms + LOGIN_WINDOW - now.ms;
-    return (left + TS_SECOND - 1) / TS_SECOND;
+    return window_left(now, LOGIN_WINDOW);
+}
+
+ts account_guess_day(ts now)
+{
+    return window_of(now, TS_DAY);
+}
+
+int64_t account_guess_wait(ts now)
+{
+    return window_left(now, TS_DAY);
 }

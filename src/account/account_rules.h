@@ -7,6 +7,7 @@
 #define LOGIN_FAILURES_MAX 10 /* wrong passwords an account and window */
 #define LOGIN_WINDOW       (15 * TS_MINUTE)
 #define CODE_ATTEMPTS_MAX  5                /* guesses at the digits of one link */
+#define CODE_DAY_MAX       30               /* of all links to one address, a UTC day */
 #define MAILS_MAX          5                /* links of one kind an account and window */
 #define SESSION_LIFE       (30 * TS_DAY)    /* clock_wall */
 #define SESSION_FRESH      (15 * TS_MINUTE) /* counts as proof of presence */
@@ -27,3 +28,6 @@ bool account_timezone_valid(sv timezone); /* IANA name in form: "Europe/Berlin" 
  * seconds are left of it (1..900). */
 ts account_login_window(ts now);
 int64_t account_login_wait(ts now);
+/* The UTC day in which guesses at digits are counted together, and the seconds left of it. */
+ts account_guess_day(ts now);
+int64_t account_guess_wait(ts now);

@@ -191,6 +191,33 @@ err account_failure_add(struct db_tx *tx, struct arena *mem, sv email_key, ts no
     return OK;
 }
 
+/* No address holds a space. */
+static sv guess_key(struct arena *mem, sv email_key)
+{
+    return arena_printf(mem, "code %.*s", SV_ARG(email_key));
+}
+
+err account_guess_add(struct db_tx *tx, struct arena *mem, sv email_key, ts now, int64_t *guesses)
+{
+    struct login_failure_add_in in = {.email_key = guess_key(mem, email_key),
+                                      .window_start = account_guess_day(now)};
+    struct login_failure_add_row row;
+    TRY(q_login_failure_add(tx, mem, &in, &row));
+    *guesses = row.failures;
+    return OK;
+}
+
+err account_guesses_clear(struct db_tx *tx, struct arena *mem, sv email_key)
+{
+    return account_failures_clear(tx, mem, guess_key(mem, email_key));
+}
+
+err account_identities_end(struct db_tx *tx, struct arena *mem, const user_id *id)
+{
+    struct account_identities_del_in in = {.account_id = user_id_sv(id)};
+    return q_account_identities_del(tx, mem, &in, NULL);
+}
+
 err account_failures_clear(struct db_tx *tx, struct arena *mem, sv email_key)
 {
     struct login_failure_clear_in in = {.email_key = email_key};

@@ -144,7 +144,7 @@ int cmd_user(int argc, char **argv)
 struct promotion {
     struct app *app;
     sv email, url;
-    bool made;
+    bool made, squatted;
     struct account account;
 };
 
@@ -160,6 +160,9 @@ static err promote_tx(struct db_tx *tx, struct arena *mem, void *arg)
         TRY(account_create(tx, mem, &n, now, &id));
     } else {
         TRY(e);
+        /* Anybody may have registered with it: what they set up must not become an admin's. */
+        p->squatted = !p->account.verified;
+        TRY(account_prove(tx, mem, &id, SV_NULL, now));
         TRY(account_admin_set(tx, mem, &id, true, now));
     }
     TRY(account_get(tx, mem, &id, &p->account));
@@ -215,8 +218,12 @@ int cmd_admin(int argc, char **argv)
     if (e != OK)
         return cmd_failed(e);
     if (sub == 0)
-        printf("%s %.*s is an administrator%s.\nTo sign in within an hour: %.*s\n", p.account.id.s,
-               SV_ARG(p.account.email), p.made ? " (a new account)" : "", SV_ARG(p.url));
+        printf("%s %.*s is an administrator%s.\n%sTo sign in within an hour: %.*s\n",
+               p.account.id.s, SV_ARG(p.account.email), p.made ? " (a new account)" : "",
+               p.squatted
+                   ? "The address had not been proved: its password and sessions have ended.\n"
+                   : "",
+               SV_ARG(p.url));
     else
         printf("%s %.*s is %s\n", p.account.id.s, SV_ARG(p.account.email),
                p.account.admin ? "still an administrator: the address is in ADMIN_EMAILS"

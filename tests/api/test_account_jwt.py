@@ -9,6 +9,7 @@ import pytest
 
 from books import sql
 from harness import Client, Server, wait_until
+from test_account_links import magic, verify
 
 DATA = json.loads((pathlib.Path(__file__).parents[1] / "data" / "jwt.json").read_text())
 TOKENS = DATA["tokens"]
@@ -141,3 +142,28 @@ def test_a_broken_provider_is_a_503_not_a_401(make_server):
 def test_without_a_provider_no_token_is_good(server, make_server):
     plain = make_server()
     assert me(plain, "ed").status == 401
+
+
+def test_an_identity_whose_address_nobody_proved_ends_when_its_owner_comes(server):
+    """Who made the account by a provider that proves no addresses does not stay in it."""
+    before = me(server, "ed").json
+    assert not before["emailVerified"]
+    owner = server.client()
+    token = magic(server, "ed@idp.example")[1]
+    assert owner.post("/api/auth/magic-link/verify", {"token": token}).json["user"]["id"] == before["id"]
+    after = me(server, "ed")
+    assert after.status == 200 and after.json["id"] != before["id"] and after.json["email"] is None
+
+
+def test_a_member_who_proves_the_address_by_the_providers_token_stays(make_server):
+    provider = Provider(DATA["jwks"])
+    try:
+        s = make_server(env=settings(provider))
+        wait_until(lambda: me(s, "ed").status == 200)
+        c = Client(s, token=TOKENS["ed"], origin=False)
+        before = c.get("/api/auth/me").json
+        assert c.post("/api/auth/email/resend").status == 202
+        assert verify(s, c, before["email"]).status == 200
+        assert c.get("/api/auth/me").json == {**before, "emailVerified": True}
+    finally:
+        provider.close()

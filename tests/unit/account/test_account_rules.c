@@ -104,6 +104,10 @@ static void windows(void **state)
         assert_int_equal(account_login_window((ts){rows[i].now}).ms, rows[i].start);
         assert_int_equal(account_login_wait((ts){rows[i].now}), rows[i].wait);
     }
+    ts noon = {3 * TS_DAY + TS_DAY / 2};
+    assert_int_equal(account_guess_day(noon).ms, 3 * TS_DAY);
+    assert_int_equal(account_guess_wait(noon), 12 * 3600);
+    assert_int_equal(account_guess_wait((ts){4 * TS_DAY - 1}), 1);
 }
 
 int main(void)
