@@ -46,33 +46,39 @@ UPDATE job SET state = CASE WHEN rerun_at IS NULL THEN 'done' ELSE 'ready' END,
     run_at = COALESCE(rerun_at, run_at), rerun_at = NULL, crashes = 0, worker = NULL, leased_until = NULL, error = NULL
 WHERE id = $id AND token = $token AND state = 'running';
 
--- name: job_retry :exec
+-- name: job_retry :opt
 -- in: id text, token int, run_at ts, uncount int, error text?, now ts
+-- out: kind text, payload text, state text
 UPDATE job SET state = CASE WHEN cancel = 1 THEN 'cancelled' ELSE 'ready' END,
     live_key = CASE WHEN cancel = 1 THEN NULL ELSE live_key END,
     finished_at = CASE WHEN cancel = 1 THEN $now ELSE NULL END,
     run_at = CASE WHEN rerun_at < $run_at THEN rerun_at ELSE $run_at END,
     attempt = attempt - $uncount, rerun_at = NULL, crashes = 0, worker = NULL, leased_until = NULL, error = $error
-WHERE id = $id AND token = $token AND state = 'running';
+WHERE id = $id AND token = $token AND state = 'running'
+RETURNING kind, payload, state;
 
 -- Claimed, not begun: as if it had not been claimed.
--- name: job_put_back :exec
+-- name: job_put_back :opt
 -- in: id text, token int, run_at ts, now ts
+-- out: kind text, payload text, state text
 UPDATE job SET state = CASE WHEN cancel = 1 THEN 'cancelled' ELSE 'ready' END,
     live_key = CASE WHEN cancel = 1 THEN NULL ELSE live_key END,
     finished_at = CASE WHEN cancel = 1 THEN $now ELSE NULL END,
     run_at = CASE WHEN rerun_at < $run_at THEN rerun_at ELSE $run_at END,
     attempt = attempt - 1, rerun_at = NULL, worker = NULL, leased_until = NULL
-WHERE id = $id AND token = $token AND state = 'running';
+WHERE id = $id AND token = $token AND state = 'running'
+RETURNING kind, payload, state;
 
--- name: job_kill :exec
+-- name: job_kill :opt
 -- in: id text, token int, error text?, now ts
+-- out: kind text, payload text, state text
 UPDATE job SET state = CASE WHEN rerun_at IS NOT NULL THEN 'ready' WHEN cancel = 1 THEN 'cancelled' ELSE 'dead' END,
     live_key = CASE WHEN rerun_at IS NULL THEN NULL ELSE live_key END,
     finished_at = CASE WHEN rerun_at IS NULL THEN $now ELSE NULL END,
     attempt = CASE WHEN rerun_at IS NULL THEN attempt ELSE 0 END,
     run_at = COALESCE(rerun_at, run_at), rerun_at = NULL, worker = NULL, leased_until = NULL, error = $error
-WHERE id = $id AND token = $token AND state = 'running';
+WHERE id = $id AND token = $token AND state = 'running'
+RETURNING kind, payload, state;
 
 -- name: job_beat :exec
 -- in: worker text, until ts
@@ -100,7 +106,7 @@ SELECT worker, COUNT(*) AS n FROM job WHERE state = 'running' AND leased_until <
 -- The worker of these jobs died. Three crashes: dead.
 -- name: job_rescue :many
 -- in: worker text, wall ts, now ts
--- out: id text, kind text, state text, crashes int
+-- out: id text, kind text, payload text, state text, crashes int
 UPDATE job SET crashes = crashes + 1,
     state = CASE WHEN cancel = 1 THEN 'cancelled' WHEN crashes >= 2 THEN 'dead' ELSE 'ready' END,
     live_key = CASE WHEN crashes >= 2 OR cancel = 1 THEN NULL ELSE live_key END,
@@ -108,7 +114,7 @@ UPDATE job SET crashes = crashes + 1,
     run_at = CASE WHEN run_at < $now THEN run_at ELSE $now END, rerun_at = NULL,
     error = 'the worker died while it ran', worker = NULL, leased_until = NULL
 WHERE state = 'running' AND worker = $worker AND leased_until < $wall
-RETURNING id, kind, state, crashes;
+RETURNING id, kind, payload, state, crashes;
 
 -- name: job_progress_set :opt
 -- in: id text, token int, done int, total int, unit text
@@ -193,12 +199,14 @@ WHERE id IN (SELECT MAX(d.id) FROM job d WHERE d.kind = $kind AND d.state = 'dea
         AND NOT EXISTS (SELECT 1 FROM job l WHERE l.kind = d.kind AND l.live_key = d.key)
     GROUP BY COALESCE(d.key, d.id));
 
--- name: job_cancel :exec
+-- name: job_cancel :opt
 -- in: id text, now ts
+-- out: kind text, payload text, state text
 UPDATE job SET cancel = 1, state = CASE WHEN state = 'ready' THEN 'cancelled' ELSE state END,
     live_key = CASE WHEN state = 'ready' THEN NULL ELSE live_key END,
     finished_at = CASE WHEN state = 'ready' THEN $now ELSE finished_at END
-WHERE id = $id AND state IN ('ready', 'running');
+WHERE id = $id AND state IN ('ready', 'running')
+RETURNING kind, payload, state;
 
 -- The program's clock of a development server may be moved while it runs.
 -- name: job_clock_offset :opt

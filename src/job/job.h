@@ -59,6 +59,11 @@ void job_permanent(struct job *j);
 /* Stored at most once a second. Sets j->cancelled when somebody cancelled the job: return an error
  * then. */
 void job_progress(struct job *j, int64_t done, int64_t total, const char *unit);
+/* Runs in the transaction in which a job of the kind ends without being done: dead or cancelled.
+ * `why`: words for people. At start, before threads; at most 8. */
+typedef err (*job_lost_fn)(struct db_tx *tx, struct arena *mem, const json *payload, sv why,
+                           ts now);
+void job_on_lost(const char *kind, job_lost_fn fn);
 /* At start, before the runner: the rate of a kind, from the settings. 0 = no limit. */
 void job_rate_set(const char *kind, int per_minute);
 

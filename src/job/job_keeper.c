@@ -81,15 +81,14 @@ bool job_worker_gone(sv name)
 struct rescue {
     sv worker;
     ts before;
-    struct job_rescue_row *rows;
+    struct job_rescued *rows;
     size_t n;
 };
 
 static err rescue_run(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct rescue *r = arg;
-    struct job_rescue_in in = {.worker = r->worker, .wall = r->before, .now = clock_now()};
-    return q_job_rescue(tx, mem, &in, &r->rows, &r->n);
+    return job_store_rescue(tx, mem, r->worker, r->before, clock_now(), &r->rows, &r->n);
 }
 
 static void rescue_worker(struct job_runner *r, struct arena *mem, sv worker, ts before)
@@ -101,7 +100,7 @@ static void rescue_worker(struct job_runner *r, struct arena *mem, sv worker, ts
         return;
     }
     for (size_t i = 0; i < q.n; i++) {
-        bool dead = sv_is(q.rows[i].state, "dead");
+        bool dead = q.rows[i].dead;
         log_event(dead ? LOG_ERROR : LOG_WARN, dead ? "job.poison" : "job.rescued", "id",
                   arena_cstr(mem, q.rows[i].id), "kind", arena_cstr(mem, q.rows[i].kind), NULL);
         metric_add("mb_jobs_rescued_total", 1);

@@ -24,4 +24,12 @@ err job_store_retry(struct db_tx *tx, sv id, int64_t token, ts run_at, bool unco
 /* Claimed, but its turn is not yet; neither an attempt nor a crash. */
 err job_store_put_back(struct db_tx *tx, sv id, int64_t token, ts run_at, ts now) MUST_USE;
 err job_store_kill(struct db_tx *tx, sv id, int64_t token, sv error, ts now) MUST_USE;
+struct job_rescued {
+    sv id, kind;
+    bool dead;
+    int64_t crashes;
+};
+/* Gives back the jobs of a worker that died, as far as their leases ended before `wall`. */
+err job_store_rescue(struct db_tx *tx, struct arena *mem, sv worker, ts wall, ts now,
+                     struct job_rescued **out, size_t *n) MUST_USE;
 void job_wake(void);

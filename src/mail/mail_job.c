@@ -173,13 +173,19 @@ static err attempt(struct work *w, const struct mail_message *msg, bool *over)
     return OK;
 }
 
-static void retry_later(struct work *w)
+static err retry_later(struct work *w)
 {
+    if (mail_give_up(w->mail.created, clock_now()))
+        return end_now(w, MAIL_FAILED,
+                       arena_printf(w->job->mem,
+                                    "no provider took it for three days; the last: %.*s",
+                                    SV_ARG(w->result.detail)));
     int64_t wait = mail_retry_ms(w->mail.attempts, crypto_random_below(401));
     ts at = ts_add(clock_now(), wait);
     if (w->result.outcome == MAIL_RETRY && !ts_is_none(w->result.retry_at))
         at = w->result.retry_at;
     job_again(w->job, at);
+    return OK;
 }
 
 /* Goes through the providers as long as the one before has certainly not accepted. */
@@ -204,11 +210,12 @@ static err try_channels(struct work *w, const struct mail_message *msg)
         if (!w->result.certain)
             break;
     }
-    bool only_pauses = !tried || w->result.outcome == MAIL_PAUSE;
-    if (only_pauses)
-        job_again(w->job, ts_is_none(open_at) ? ts_add(clock_now(), NO_PROVIDER_MS) : open_at);
-    else
-        retry_later(w);
+    if (w->nchannels == 0 && mail_give_up(w->mail.created, clock_now()))
+        return end_now(w, MAIL_FAILED, SV("there was no provider for three days"));
+    if (tried && w->result.outcome != MAIL_PAUSE)
+        return retry_later(w);
+    /* A pause is about us, not about the mail: it is kept however long that takes. */
+    job_again(w->job, ts_is_none(open_at) ? ts_add(clock_now(), NO_PROVIDER_MS) : open_at);
     return OK;
 }
 
@@ -229,6 +236,42 @@ static err send(struct work *w)
     return try_channels(w, &msg);
 }
 
+/* -------- a job that died, and one that runs again -------- */
+
+/* The mail says what became of its job: it was certainly not sent, or perhaps. Until news come or
+ * somebody has it sent again (the job, or the mail). */
+static err mail_lost(struct db_tx *tx, struct arena *mem, const json *payload, sv why, ts now)
+{
+    struct mail_row m;
+    err e = mail_store_get(tx, mem, json_get_str(payload, "id"), &m);
+    if (e == ERR_NOT_FOUND)
+        return OK;
+    TRY(e);
+    enum mail_state was = mail_state_parse(m.state);
+    if (was > MAIL_STATE_DOUBT)
+        return OK;
+    bool perhaps =
+        was == MAIL_STATE_DOUBT || (was == MAIL_SENDING && !sv_is(m.provider, "console"));
+    struct mail_end end = {.state = perhaps ? MAIL_STATE_DOUBT : MAIL_FAILED,
+                           .error = arena_printf(mem, "its job ended: %.*s", SV_ARG(why)),
+                           .doubt_until = TS_NONE};
+    return mail_store_state(tx, &m, &end, now);
+}
+
+struct again {
+    sv id;
+    struct mail_row *mail;
+    bool queued;
+};
+
+/* A mail whose job is done when it fails has none that runs: this one was given another try. */
+static err again_run(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct again *a = arg;
+    TRY(mail_store_queue(tx, a->id, clock_now(), &a->queued));
+    return mail_store_get(tx, mem, a->id, a->mail);
+}
+
 static err mail_send(struct job *j)
 {
     struct work w = {.job = j};
@@ -237,10 +280,13 @@ static err mail_send(struct job *j)
     if (e == ERR_NOT_FOUND) /* erased with its person */
         return OK;
     TRY(e);
+    if (mail_state_parse(w.mail.state) == MAIL_FAILED) {
+        struct again a = {.id = w.mail.id, .mail = &w.mail};
+        TRY(db_write(j->db, j->mem, again_run, &a));
+    }
     struct mail_facts f = {.state = mail_state_parse(w.mail.state),
                            .urgent = w.mail.urgent,
                            .repeatable = sv_is(w.mail.provider, "console"),
-                           .created = w.mail.created,
                            .expires = w.mail.expires,
                            .doubt_until = w.mail.doubt_until,
                            .now = clock_now()};
@@ -248,9 +294,10 @@ static err mail_send(struct job *j)
     case STEP_DONE:
         return OK;
     case STEP_EXPIRE:
-        return end_now(&w, MAIL_EXPIRED, SV("its lifetime was over before it could be sent"));
-    case STEP_GIVE_UP:
-        return end_now(&w, MAIL_FAILED, SV("no provider took it for three days"));
+        return end_now(&w, MAIL_EXPIRED,
+                       f.state == MAIL_QUEUED
+                           ? SV("its lifetime was over before it could be sent")
+                           : SV("its lifetime was over before it was known whether it was sent"));
     case STEP_DOUBT:
         return enter_doubt(&w);
     case STEP_WAIT:
@@ -276,6 +323,7 @@ void mail_init(struct app *app)
     }
     if (app->set.email_rate_per_minute > 0)
         job_rate_set("mail_send", (int)app->set.email_rate_per_minute);
+    job_on_lost("mail_send", mail_lost);
 }
 
 void mail_stop(void)

@@ -48,9 +48,12 @@ enum mail_step mail_step_decide(const struct mail_facts *f)
         return STEP_DOUBT;
     if (f->state == MAIL_STATE_DOUBT && !at_once && ts_before(f->now, f->doubt_until))
         return STEP_WAIT;
-    if (f->now.ms - f->created.ms > GIVE_UP_MS)
-        return STEP_GIVE_UP;
     return STEP_SEND;
+}
+
+bool mail_give_up(ts created, ts now)
+{
+    return now.ms - created.ms > GIVE_UP_MS;
 }
 
 int64_t mail_retry_ms(int64_t attempt, uint32_t random)

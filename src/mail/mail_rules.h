@@ -25,20 +25,21 @@ int64_t mail_state_rank(enum mail_state s);
 
 /* What the job does next with a mail. */
 enum mail_step {
-    STEP_DONE,    /* nothing: it has left, or ended */
-    STEP_EXPIRE,  /* its lifetime is over: dropped, not sent late */
-    STEP_DOUBT,   /* a worker died while sending: wait for news */
-    STEP_WAIT,    /* in doubt, still waiting */
-    STEP_GIVE_UP, /* tried for too long */
+    STEP_DONE,   /* nothing: it has left, or ended */
+    STEP_EXPIRE, /* its lifetime is over: dropped, not sent late */
+    STEP_DOUBT,  /* a worker died while sending: wait for news */
+    STEP_WAIT,   /* in doubt, still waiting */
     STEP_SEND
 };
 struct mail_facts {
     enum mail_state state;
     bool urgent,
         repeatable; /* repeatable: the provider takes the same message twice without harm */
-    ts created, expires, doubt_until, now;
+    ts expires, doubt_until, now;
 };
 enum mail_step mail_step_decide(const struct mail_facts *f);
+/* After an attempt that could be repeated: was it tried for too long? */
+bool mail_give_up(ts created, ts now);
 
 #define MAIL_DOUBT_MS (15 * TS_MINUTE)
 /* Wait after the n-th attempt (1..): 30 s, 2 min, 10 min, 30 min, 2 h, 6 h, +-20 %. `random` in

@@ -162,14 +162,22 @@ err mail_store_state(struct db_tx *tx, const struct mail_row *m, const struct ma
     return q_mail_state_set(tx, NULL, &in, NULL);
 }
 
-err mail_store_requeue(struct db_tx *tx, struct arena *mem, sv id, ts now)
+err mail_store_queue(struct db_tx *tx, sv id, ts now, bool *queued)
 {
     struct mail_requeue_in in = {.id = id, .now = now};
     int64_t changed = 0;
-    TRY(q_mail_requeue(tx, mem, &in, &changed));
+    TRY(q_mail_requeue(tx, NULL, &in, &changed));
+    *queued = changed > 0;
+    return OK;
+}
+
+err mail_store_requeue(struct db_tx *tx, struct arena *mem, sv id, ts now)
+{
+    bool queued;
+    TRY(mail_store_queue(tx, id, now, &queued));
     struct mail_row m;
     TRY(mail_store_get(tx, mem, id, &m));
-    if (changed == 0)
+    if (!queued)
         return FAIL(ERR_CONFLICT,
                     "this mail is %.*s: only failed, suppressed and doubtful mail whose content is "
                     "still kept can be sent again",

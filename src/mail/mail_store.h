@@ -34,6 +34,10 @@ err mail_store_result(struct db_tx *tx, const struct mail_row *m, const struct m
 /* Without an attempt. */
 err mail_store_state(struct db_tx *tx, const struct mail_row *m, const struct mail_end *e,
                      ts now) MUST_USE;
+/* Queues a failed, suppressed or doubtful one again; *queued = false: it is another, or its content
+ * is no longer kept. */
+err mail_store_queue(struct db_tx *tx, sv id, ts now, bool *queued) MUST_USE;
+/* The same with a job, for people. ERR_CONFLICT */
 err mail_store_requeue(struct db_tx *tx, struct arena *mem, sv id, ts now) MUST_USE;
 
 err mail_store_suppressed(struct db_tx *tx, struct arena *mem, const struct mail_row *m, sv *reason,

@@ -107,6 +107,20 @@ static err run_stolen(struct job *j)
     return e;
 }
 
+/* Which jobs were told to have ended without being done, and why. */
+static int lost;
+static char lost_why[128];
+static err note_lost(struct db_tx *tx, struct arena *m, const json *payload, sv why, ts now)
+{
+    (void)tx;
+    (void)m;
+    (void)now;
+    assert_int_equal(json_kind(payload), JK_OBJ);
+    snprintf(lost_why, sizeof lost_why, "%.*s", SV_ARG(why));
+    lost++;
+    return OK;
+}
+
 static const struct job_kind kinds[] = {
     {.name = "count", .run = run_count},
     {.name = "order", .run = run_order},
@@ -159,7 +173,7 @@ static int set_up(void **state)
     assert_int_equal(migrate_up(db, &done), OK);
     mem = arena_new(0);
     clock_set_offset(0);
-    ran = running = order_n = 0;
+    ran = running = order_n = lost = 0;
     hold = fail_once = false;
     runner = NULL;
     return 0;
@@ -338,6 +352,8 @@ static void dies_and_is_redriven(void **state)
     fail_once = true;
     put((struct job_new){.kind = "fail", .key = SV("k"), .payload = SV("{\"how\":\"permanent\"}")});
     WAIT_STATE("fail", "dead");
+    assert_int_equal(lost, 1);
+    assert_non_null(strstr(lost_why, "no answer"));
     sv id = last("fail").id, other = SV("job_none");
     assert_int_equal(db_write(db, mem, redrive_run, &other), ERR_NOT_FOUND);
     assert_int_equal(db_write(db, mem, redrive_run, &id), OK);
@@ -402,9 +418,8 @@ static err claim_run(struct db_tx *tx, struct arena *m, void *arg)
 }
 static err rescue_run(struct db_tx *tx, struct arena *m, void *arg)
 {
-    struct job_rescue_row *rows;
-    struct job_rescue_in in = {.worker = SV("gone"), .wall = clock_wall(), .now = clock_now()};
-    return q_job_rescue(tx, m, &in, &rows, arg);
+    struct job_rescued *rows;
+    return job_store_rescue(tx, m, SV("gone"), clock_wall(), clock_now(), &rows, arg);
 }
 
 static void crash(int number)
@@ -422,8 +437,11 @@ static void three_crashes_are_enough(void **state)
 {
     (void)state;
     put((struct job_new){.kind = "count"});
-    for (int i = 1; i <= 3; i++)
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(lost, 0);
         crash(i);
+    }
+    assert_int_equal(lost, 1);
     assert_string_equal(arena_cstr(mem, last("count").state), "dead");
 }
 
@@ -487,6 +505,8 @@ static void cancels(void **state)
     sv id = last("count").id;
     assert_int_equal(db_write(db, mem, cancel_run, &id), OK);
     assert_string_equal(arena_cstr(mem, last("count").state), "cancelled");
+    assert_int_equal(lost, 1);
+    assert_string_equal(lost_why, "it was cancelled");
     assert_int_equal(db_write(db, mem, cancel_run, &id), ERR_CONFLICT);
     start(1);
     hold = true;
@@ -497,6 +517,7 @@ static void cancels(void **state)
     id = last("hold").id;
     assert_int_equal(db_write(db, mem, cancel_run, &id), OK);
     WAIT_STATE("hold", "cancelled");
+    assert_int_equal(lost, 2);
     assert_int_equal(ran, 0);
 }
 
@@ -562,6 +583,9 @@ int main(void)
 {
     crypto_init();
     log_init(LOG_TEXT, LOG_ERROR);
+    job_on_lost("count", note_lost);
+    job_on_lost("fail", note_lost);
+    job_on_lost("hold", note_lost);
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         T(runs),

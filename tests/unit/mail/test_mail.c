@@ -120,23 +120,24 @@ static void steps(void **state)
         struct mail_facts f;
         enum mail_step want;
     } rows[] = {
-        {{MAIL_QUEUED, false, false, t0, none, none, later}, STEP_SEND},
-        {{MAIL_QUEUED, false, false, t0, later, none, later}, STEP_EXPIRE},
-        {{MAIL_QUEUED, false, false, t0, {2000001}, none, later}, STEP_SEND},
-        {{MAIL_SENDING, false, false, t0, none, none, later}, STEP_DOUBT},
-        {{MAIL_SENDING, true, false, t0, none, none, later}, STEP_SEND},
-        {{MAIL_SENDING, false, true, t0, none, none, later}, STEP_SEND},
-        {{MAIL_STATE_DOUBT, false, false, t0, none, {2000001}, later}, STEP_WAIT},
-        {{MAIL_STATE_DOUBT, false, false, t0, none, later, later}, STEP_SEND},
-        {{MAIL_STATE_DOUBT, true, false, t0, none, {2000001}, later}, STEP_SEND},
-        {{MAIL_STATE_DOUBT, true, false, t0, later, {2000001}, later}, STEP_EXPIRE},
-        {{MAIL_STATE_ACCEPTED, false, false, t0, later, none, later}, STEP_DONE},
-        {{MAIL_DELIVERED, false, false, t0, none, none, later}, STEP_DONE},
-        {{MAIL_FAILED, false, false, t0, none, none, later}, STEP_DONE},
-        {{MAIL_QUEUED, false, false, t0, none, none, {1000000 + 73 * TS_HOUR}}, STEP_GIVE_UP},
+        {{MAIL_QUEUED, false, false, none, none, later}, STEP_SEND},
+        {{MAIL_QUEUED, false, false, later, none, later}, STEP_EXPIRE},
+        {{MAIL_QUEUED, false, false, {2000001}, none, later}, STEP_SEND},
+        {{MAIL_SENDING, false, false, none, none, later}, STEP_DOUBT},
+        {{MAIL_SENDING, true, false, none, none, later}, STEP_SEND},
+        {{MAIL_SENDING, false, true, none, none, later}, STEP_SEND},
+        {{MAIL_STATE_DOUBT, false, false, none, {2000001}, later}, STEP_WAIT},
+        {{MAIL_STATE_DOUBT, false, false, none, later, later}, STEP_SEND},
+        {{MAIL_STATE_DOUBT, true, false, none, {2000001}, later}, STEP_SEND},
+        {{MAIL_STATE_DOUBT, true, false, later, {2000001}, later}, STEP_EXPIRE},
+        {{MAIL_STATE_ACCEPTED, false, false, later, none, later}, STEP_DONE},
+        {{MAIL_DELIVERED, false, false, none, none, later}, STEP_DONE},
+        {{MAIL_FAILED, false, false, none, none, later}, STEP_DONE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_int_equal(mail_step_decide(&rows[i].f), rows[i].want);
+    assert_false(mail_give_up(t0, ts_add(t0, 72 * TS_HOUR)));
+    assert_true(mail_give_up(t0, ts_add(t0, 72 * TS_HOUR + 1)));
     for (int s = 0; s < MAIL_STATES; s++)
         assert_int_equal(mail_state_parse(sv_from(mail_state_name((enum mail_state)s))), s);
     assert_int_equal(mail_state_parse(SV("sunk")), MAIL_STATES);
