@@ -54,7 +54,7 @@ def test_three_crashes(sending, was, shown, by):
     else:
         assert boss.post(f"/api/admin/emails/{mail}/resend").status == 200
     row = wait_state(sql, s, mail, "accepted")
-    assert row["attempts"] == 2 and not row["error"] and p.ids() == [mail]
+    assert int(row["attempts"]) == 2 and not row["error"] and p.ids() == [mail]
 
 
 def test_cancelled(sending):
@@ -94,7 +94,7 @@ def test_given_up_after_three_days_of_tries_not_of_pauses(sending):
 
 def test_without_a_provider(make_server):
     s = make_server(env={"MYBEING_ENV": "production", "EMAIL_PROVIDER": "none", "BASE_URL": "https://x.example",
-                         "PASSWORD_COST": "normal"})
+                         "PASSWORD_COST": "normal", "MIGRATE": "1"})
     old, young = put_mail(sql, s, now=now() - 4 * DAY), put_mail(sql, s)
     assert "no provider" in wait_state(sql, s, old, "failed")["error"]
     wait_job(sql, s, young, now() + 4 * 60_000)
