@@ -335,23 +335,43 @@ def source(queries):
     return "\n".join(out + [function(q) for q in queries] + [json_functions(q) for q in queries if q.json])
 
 
+# Marks in a schema file, and in the text that is made of it (src/db/migrate.c cuts there).
+ENGINES = {"-- [sqlite]": "/*[sqlite]*/", "-- [all]": "/*[all]*/"}
+
+
+def compact_parts(lines):
+    made, part = [], []
+    for line in lines:
+        if line in ENGINES:
+            made += [compact("\n".join(part)), ENGINES[line]]
+            part = []
+        else:
+            part.append(line)
+    return " ".join(t for t in made + [compact("\n".join(part))] if t)
+
+
 def read_schema(path, mistakes):
     m = re.fullmatch(r"(\d{4})_([a-z0-9_]+)\.sql", path.name)
     if not m:
         mistakes.add(path, 1, "a schema file is named NNNN_name.sql")
         return None
-    parts, now, skip = {"up": [], "down": []}, None, False
+    parts, now = {"up": [], "down": []}, None
     for number, line in enumerate(path.read_text().splitlines(), 1):
         mark = re.fullmatch(r"\s*--\s*(up|down)\s*", line)
         if mark:
             now = mark.group(1)
             if parts[now]:
                 mistakes.add(path, number, f"a second `-- {now}`")
+        elif re.fullmatch(r"\s*--\s*\[\w+\]\s*", line):
+            if line.strip() not in ENGINES or not now:
+                mistakes.add(path, number, "a part of `-- up` or `-- down` is `-- [sqlite]` (known to SQLite alone) or `-- [all]`")
+            else:
+                parts[now].append(line.strip())
         elif now:
             parts[now].append(line)
         elif line.strip() and not line.strip().startswith("--"):
             mistakes.add(path, number, "SQL before `-- up`")
-    made = {k: compact("\n".join(v)) for k, v in parts.items()}
+    made = {k: compact_parts(v) for k, v in parts.items()}
     for k, text in made.items():
         if not text:
             mistakes.add(path, 1, f"no `-- {k}` part")

@@ -21,10 +21,21 @@ static bool word_char(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
+/* Blank where only SQLite is meant. */
+static const char *pg_text(struct arena *mem, const char *sql)
+{
+    char *out = arena_cstr(mem, sv_from(sql));
+    for (char *at = out; (at = strstr(at, "/*[sqlite]*/"));) {
+        const char *end = strstr(at, "/*[all]*/");
+        memset(at, ' ', end ? (size_t)(end - at) : strlen(at));
+    }
+    return out;
+}
+
 const char *migrate_text(struct arena *mem, enum db_engine engine, const char *sql)
 {
     if (engine == DB_PG)
-        return sql;
+        return pg_text(mem, sql);
     /* The same length: the token is replaced in place. What is quoted stays. */
     char *out = arena_cstr(mem, sv_from(sql));
     char quote = 0, before = ' ';

@@ -1,4 +1,5 @@
-/* Inside src/db: the text of a migration as an engine takes it (bytea is blob on SQLite). */
+/* Inside src/db: the text of a migration as an engine takes it (bytea is blob on SQLite; parts that
+ * only SQLite is told, `-- [sqlite]`, are left out on PostgreSQL). */
 #pragma once
 #include "db/migrate.h"
 

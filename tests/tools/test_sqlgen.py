@@ -103,12 +103,22 @@ def test_mistakes_are_named(tmp_path, text, said):
 @pytest.mark.parametrize("name, text, said", [
     ("1_a.sql", "-- up\nx;\n-- down\ny;\n", "a schema file is named NNNN_name.sql"),
     ("0001_a.sql", "-- up\nx;\n", "no `-- down` part"),
+    ("0001_a.sql", "-- up\n-- [pg]\nx;\n-- down\ny;\n", "0001_a.sql:2: a part of"),
+    ("0001_a.sql", "-- [sqlite]\n-- up\nx;\n-- down\ny;\n", "0001_a.sql:1: a part of"),
     ("0001_a.sql", "x;\n-- up\nx;\n-- down\ny;\n", "0001_a.sql:1: SQL before `-- up`"),
 ])
 def test_mistakes_in_the_schema(tmp_path, name, text, said):
     done = run(tmp_path, schema={name: text})
     assert done.returncode == 1
     assert said in done.stderr
+
+
+def test_parts_of_one_engine_are_marked(tmp_path):
+    text = "-- up\na;\n-- [sqlite]\nb; -- why\n-- [all]\nc;\n-- down\n-- [sqlite]\nd;\n"
+    assert run(tmp_path, {"a.sql": GOOD}, {"0001_a.sql": text}).returncode == 0
+    made = (tmp_path / "migrations.c").read_text()
+    assert '"a; /*[sqlite]*/ b; /*[all]*/ c;"' in made
+    assert '"/*[sqlite]*/ d;"' in made
 
 
 def test_two_migrations_with_one_number(tmp_path):

@@ -24,7 +24,7 @@ static const struct use {
     {"ai_quota_network_day", "chat_network_prune", NULL},
     {"ai_quota_slot_end", "chat_quota_prune", NULL},
     {"ai_usage_day", "chat_usage_days", NULL},
-    {"allowance_use_item", "entitlement_member", NULL},
+    {"allowance_use_item", NULL, "an item costs one slot: ON CONFLICT of allowance_use_put"},
     {"audit_at", "audit_list", NULL},
     {"audit_target", "audit_list_target", NULL},
     {"customer_id", "customer_owner", NULL},
