@@ -13,14 +13,13 @@ FROM subscription WHERE member = $member ORDER BY id;
 
 -- ======== events ========
 
--- name: event_insert :opt
+-- name: event_insert :exec
 -- in: id text, type text, object text?, api_version text?, created_at ts, received_at ts, status text, error text?, dict int, size int, payload blob
--- out: id text
 INSERT INTO webhook_event (id, type, object, api_version, created_at, received_at, status, error, attempts,
                            dict, size, payload)
 VALUES ($id, $type, $object, $api_version, $created_at, $received_at, $status, $error, 1, $dict, $size,
         $payload)
-ON CONFLICT (id) DO NOTHING RETURNING id;
+ON CONFLICT (id) DO NOTHING;
 
 -- name: event_mark :exec
 -- in: id text, status text, error text?
@@ -103,10 +102,6 @@ SELECT id, type, created_at, dict, size, payload
 FROM webhook_event WHERE object = $object AND status = 'applied'
 ORDER BY created_at DESC, id DESC LIMIT 1;
 
--- name: event_newest :one
--- out: created_at ts?
-SELECT MAX(created_at) AS created_at FROM webhook_event;
-
 -- name: dict_get :opt
 -- in: id int
 -- out: dict blob
@@ -140,6 +135,14 @@ VALUES ($id, $user_ref, $payment_method, $deleted, $as_of, $source, $rank, $dige
 ON CONFLICT (id) DO UPDATE SET user_ref = excluded.user_ref,
     payment_method = excluded.payment_method, deleted = excluded.deleted, as_of = excluded.as_of,
     source = excluded.source, rank = excluded.rank, digest = excluded.digest;
+
+-- Who a customer belongs to by what was told (member, claim_rank), and whose it is because we made it (ours).
+-- name: fact_customer_owner :one
+-- in: id text
+-- out: member text?, claim_rank int?, ours text?
+SELECT (SELECT member FROM fact_customer WHERE id = $id) AS member,
+       (SELECT claim_rank FROM fact_customer WHERE id = $id) AS claim_rank,
+       (SELECT user_id FROM customer WHERE id = $id) AS ours;
 
 -- name: fact_customer_claim :exec
 -- in: id text, member text, claim_rank int
@@ -211,13 +214,15 @@ SELECT id, customer, status, created_at, period_start, period_end, trial_end, ca
 FROM subscription WHERE member = $member ORDER BY created_at DESC, id DESC;
 
 -- name: subscription_put :exec
--- in: id text, member text?, customer text?, status text, created_at ts?, period_start ts?, period_end ts?, trial_start ts?, trial_end ts?, cancel_at ts?, cancel_at_period_end bool, canceled_at ts?, ended_at ts?, collection_paused bool, anchor ts?, item text?, price text?, payment_method text?, user_ref text?, as_of ts, source int, rank int, digest int
+-- in: id text, member text?, customer text?, status text, created_at ts?, period_start ts?, period_end ts?, trial_start ts?, trial_end ts?, cancel_at ts?, cancel_at_period_end bool, canceled_at ts?, ended_at ts?, collection_paused bool, anchor ts?, item text?, price text?, payment_method text?, user_ref text?, invoice_known bool, paid_through ts?, barred text?, first_failure ts?, clear_at ts?, gone_at ts?, as_of ts, source int, rank int, digest int
 INSERT INTO subscription (id, member, customer, status, created_at, period_start, period_end, trial_start,
     trial_end, cancel_at, cancel_at_period_end, canceled_at, ended_at, collection_paused, anchor, item, price,
-    payment_method, user_ref, invoice_known, as_of, source, rank, digest)
+    payment_method, user_ref, invoice_known, paid_through, barred, first_failure, clear_at, gone_at, as_of,
+    source, rank, digest)
 VALUES ($id, $member, $customer, $status, $created_at, $period_start, $period_end, $trial_start, $trial_end,
     $cancel_at, $cancel_at_period_end, $canceled_at, $ended_at, $collection_paused, $anchor, $item, $price,
-    $payment_method, $user_ref, 0, $as_of, $source, $rank, $digest)
+    $payment_method, $user_ref, $invoice_known, $paid_through, $barred, $first_failure, $clear_at, $gone_at,
+    $as_of, $source, $rank, $digest)
 ON CONFLICT (id) DO UPDATE SET member = COALESCE(excluded.member, subscription.member),
     customer = excluded.customer, status = excluded.status,
     created_at = excluded.created_at, period_start = excluded.period_start, period_end = excluded.period_end,
@@ -225,7 +230,9 @@ ON CONFLICT (id) DO UPDATE SET member = COALESCE(excluded.member, subscription.m
     cancel_at_period_end = excluded.cancel_at_period_end, canceled_at = excluded.canceled_at,
     ended_at = excluded.ended_at, collection_paused = excluded.collection_paused, anchor = excluded.anchor,
     item = excluded.item, price = excluded.price, payment_method = excluded.payment_method,
-    user_ref = excluded.user_ref, as_of = excluded.as_of,
+    user_ref = excluded.user_ref, invoice_known = excluded.invoice_known,
+    paid_through = excluded.paid_through, barred = excluded.barred, first_failure = excluded.first_failure,
+    clear_at = excluded.clear_at, gone_at = excluded.gone_at, as_of = excluded.as_of,
     source = excluded.source, rank = excluded.rank, digest = excluded.digest;
 
 -- name: subscription_clear :exec
@@ -248,6 +255,18 @@ UPDATE subscription SET invoice_known = $invoice_known, paid_through = $paid_thr
     first_failure = $first_failure, gone_at = $gone_at
 WHERE id = $id;
 
+-- What its invoices and its customer say of a subscription, in the usual case that none of them is suspended or
+-- revoked (spoiled): a few rows of an index, however many invoices there are.
+-- name: subscription_cover :one
+-- in: id text, customer text?
+-- out: invoice_known bool, paid_through ts?, spoiled bool, gone_at ts?
+SELECT CASE WHEN EXISTS (SELECT 1 FROM fact_invoice WHERE subscription = $id AND status <> 'deleted')
+            THEN 1 ELSE 0 END AS invoice_known,
+       (SELECT MAX(period_end) FROM fact_invoice WHERE subscription = $id AND cover = 1) AS paid_through,
+       CASE WHEN EXISTS (SELECT 1 FROM fact_invoice WHERE subscription = $id AND cover > 1)
+            THEN 1 ELSE 0 END AS spoiled,
+       (SELECT as_of FROM fact_customer WHERE id = $customer AND deleted = 1) AS gone_at;
+
 -- name: subscriptions_of_customer :many
 -- in: customer text
 -- out: id text
@@ -261,11 +280,13 @@ SELECT id FROM subscription
 WHERE status IN ('active', 'trialing') AND gone_at IS NULL AND period_end > $since AND period_end <= $until
 ORDER BY period_end, id LIMIT $n;
 
+-- Subscriptions that give access, and whether the member is flagged for having two.
 -- name: subscription_active_count :one
--- in: member text
--- out: n int
-SELECT COUNT(*) AS n FROM subscription
-WHERE member = $member AND status IN ('trialing', 'active', 'past_due') AND gone_at IS NULL;
+-- in: member text, flag text
+-- out: n int, flagged int
+SELECT (SELECT COUNT(*) FROM subscription
+        WHERE member = $member AND status IN ('trialing', 'active', 'past_due') AND gone_at IS NULL) AS n,
+       (SELECT COUNT(*) FROM billing_flag WHERE kind = $flag AND ref = $member) AS flagged;
 
 -- ======== invoices ========
 
@@ -278,13 +299,13 @@ SELECT id, subscription, customer, member, status, billing_reason, amount_due, a
 FROM fact_invoice WHERE id = $id;
 
 -- name: invoice_put :exec
--- in: id text, subscription text?, customer text?, member text?, status text, billing_reason text?, amount_due int, amount_paid int, currency text?, period_start ts?, period_end ts?, attempt_count int, created_at ts?, paid_at ts?, next_attempt_at ts?, hosted_url text?, as_of ts, source int, rank int, digest int
+-- in: id text, subscription text?, customer text?, member text?, status text, billing_reason text?, amount_due int, amount_paid int, currency text?, period_start ts?, period_end ts?, attempt_count int, created_at ts?, paid_at ts?, next_attempt_at ts?, hosted_url text?, refunded int, cover int, as_of ts, source int, rank int, digest int
 INSERT INTO fact_invoice (id, subscription, customer, member, status, billing_reason, amount_due, amount_paid,
     currency, period_start, period_end, attempt_count, created_at, paid_at, next_attempt_at, hosted_url,
     refunded, cover, as_of, source, rank, digest)
 VALUES ($id, $subscription, $customer, $member, $status, $billing_reason, $amount_due, $amount_paid, $currency,
-    $period_start, $period_end, $attempt_count, $created_at, $paid_at, $next_attempt_at, $hosted_url, 0, 0,
-    $as_of, $source, $rank, $digest)
+    $period_start, $period_end, $attempt_count, $created_at, $paid_at, $next_attempt_at, $hosted_url, $refunded,
+    $cover, $as_of, $source, $rank, $digest)
 ON CONFLICT (id) DO UPDATE SET subscription = excluded.subscription,
     customer = excluded.customer,
     member = COALESCE(excluded.member, fact_invoice.member), status = excluded.status,
@@ -292,7 +313,8 @@ ON CONFLICT (id) DO UPDATE SET subscription = excluded.subscription,
     amount_paid = excluded.amount_paid, currency = excluded.currency, period_start = excluded.period_start,
     period_end = excluded.period_end, attempt_count = excluded.attempt_count,
     created_at = excluded.created_at, paid_at = excluded.paid_at, next_attempt_at = excluded.next_attempt_at,
-    hosted_url = excluded.hosted_url, as_of = excluded.as_of, source = excluded.source, rank = excluded.rank,
+    hosted_url = excluded.hosted_url, refunded = excluded.refunded, cover = excluded.cover,
+    as_of = excluded.as_of, source = excluded.source, rank = excluded.rank,
     digest = excluded.digest;
 
 -- name: invoice_failed :exec
@@ -332,10 +354,21 @@ INSERT INTO payment_link (payment, invoice) VALUES ($payment, $invoice) ON CONFL
 -- out: invoice text
 SELECT invoice FROM payment_link WHERE payment = $payment ORDER BY invoice;
 
--- name: payments_of_invoice :many
+-- The money of each payment of an invoice, as payment_money has it.
+-- name: invoice_payments :many
 -- in: invoice text
--- out: payment text
-SELECT payment FROM payment_link WHERE invoice = $invoice ORDER BY payment;
+-- out: counting int, succeeded int, failed int, by_charge int, dispute_open int, dispute_lost int
+SELECT CAST(COALESCE((SELECT SUM(amount) FROM fact_refund
+                      WHERE payment = l.payment AND status IN ('pending', 'succeeded')), 0) AS bigint) AS counting,
+       CAST(COALESCE((SELECT SUM(amount) FROM fact_refund
+                      WHERE payment = l.payment AND status = 'succeeded'), 0) AS bigint) AS succeeded,
+       CAST(COALESCE((SELECT SUM(amount) FROM fact_refund
+                      WHERE payment = l.payment AND status NOT IN ('pending', 'succeeded')), 0) AS bigint) AS failed,
+       CAST(COALESCE((SELECT SUM(refunded) FROM fact_charge WHERE payment = l.payment), 0) AS bigint) AS by_charge,
+       (SELECT COUNT(*) FROM fact_dispute
+        WHERE payment = l.payment AND status IN ('needs_response', 'under_review')) AS dispute_open,
+       (SELECT COUNT(*) FROM fact_dispute WHERE payment = l.payment AND status = 'lost') AS dispute_lost
+FROM payment_link l WHERE l.invoice = $invoice ORDER BY l.payment;
 
 -- ======== payments, charges, refunds, disputes ========
 

@@ -162,7 +162,7 @@ static err care_for_dict(struct db_tx *tx, struct arena *mem, ts now)
 
 static err insert(struct db_tx *tx, struct arena *mem, const struct event_in *in, ts now, bool *new)
 {
-    struct event_insert_row row;
+    int64_t made;
     sv object = json_get_str(in->e.object, "id");
     struct event_insert_in row_in = {
         .id = in->e.id,
@@ -177,7 +177,9 @@ static err insert(struct db_tx *tx, struct arena *mem, const struct event_in *in
         .size = in->payload.size,
         .payload = in->payload.packed,
     };
-    return q_event_insert(tx, mem, &row_in, &row, new);
+    TRY(q_event_insert(tx, mem, &row_in, &made));
+    *new = made > 0;
+    return OK;
 }
 
 static err take_new(struct db_tx *tx, struct arena *mem, struct app *app, const struct event_in *in,

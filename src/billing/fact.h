@@ -55,6 +55,30 @@ err fact_owner(struct db_tx *tx, struct arena *mem, struct app *app, sv customer
                const struct claim *c, size_t n, ts now, user_id *out) MUST_USE;
 
 /* -------- what follows (fact_derive.c) -------- */
+/* The columns of an invoice and of a subscription that follow from other rows, for whoever writes
+ * the row anyway; fact_derive_… below bring a stored row up to date. */
+struct invoice_sums {
+    int64_t refunded;
+    enum cover cover;
+    bool disputed, for_good; /* a dispute is lost; the money is gone and nothing is pending */
+};
+err fact_invoice_sums(struct db_tx *tx, struct arena *mem, sv invoice, sv status,
+                      int64_t amount_paid, struct invoice_sums *out) MUST_USE;
+/* After an invoice's row holds its sums: its subscription (SV_NULL: none) follows. */
+err fact_invoice_follow(struct db_tx *tx, struct arena *mem, sv subscription, ts period_end,
+                        const struct invoice_sums *s, ts now) MUST_USE;
+struct derive_from {
+    sv id, customer, status;
+    ts clear_at; /* the last news of a status other than past_due */
+};
+struct subscription_derived {
+    bool invoice_known;
+    ts paid_through;
+    sv barred;
+    ts first_failure, gone_at;
+};
+err fact_subscription_values(struct db_tx *tx, struct arena *mem, const struct derive_from *sub,
+                             struct subscription_derived *out) MUST_USE;
 err fact_derive_payment(struct db_tx *tx, struct arena *mem, sv payment, ts now) MUST_USE;
 err fact_derive_invoice(struct db_tx *tx, struct arena *mem, sv invoice, ts now) MUST_USE;
 err fact_derive_subscription(struct db_tx *tx, struct arena *mem, sv subscription) MUST_USE;

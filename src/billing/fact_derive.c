@@ -8,33 +8,26 @@
 
 /* -------- invoices -------- */
 
-struct sums {
-    struct invoice_money m;
-    int64_t settled; /* given back for good: not pending any more */
-};
-
-static err add_payment(struct db_tx *tx, struct arena *mem, sv payment, struct sums *s)
+err fact_invoice_sums(struct db_tx *tx, struct arena *mem, sv invoice, sv status,
+                      int64_t amount_paid, struct invoice_sums *out)
 {
-    struct payment_money_row p;
-    TRY(q_payment_money(tx, mem, &(struct payment_money_in){payment}, &p));
-    int64_t pending = p.counting - p.succeeded;
-    s->m.refunded += refunded_sum(p.counting, p.failed, p.by_charge);
-    s->settled += refunded_sum(p.succeeded, p.failed + pending, p.by_charge);
-    s->m.dispute_open |= p.dispute_open > 0;
-    s->m.dispute_lost |= p.dispute_lost > 0;
-    return OK;
-}
-
-static err sum_invoice(struct db_tx *tx, struct arena *mem, const struct invoice_get_row *inv,
-                       struct sums *out)
-{
-    struct sums s = {.m = {.paid = sv_is(inv->status, "paid"), .amount_paid = inv->amount_paid}};
-    struct payments_of_invoice_row *rows;
+    struct invoice_money m = {.paid = sv_is(status, "paid"), .amount_paid = amount_paid};
+    int64_t settled = 0; /* given back for good: not pending any more */
+    struct invoice_payments_row *rows;
     size_t n;
-    TRY(q_payments_of_invoice(tx, mem, &(struct payments_of_invoice_in){inv->id}, &rows, &n));
-    for (size_t i = 0; i < n; i++)
-        TRY(add_payment(tx, mem, rows[i].payment, &s));
-    *out = s;
+    TRY(q_invoice_payments(tx, mem, &(struct invoice_payments_in){invoice}, &rows, &n));
+    for (size_t i = 0; i < n; i++) {
+        const struct invoice_payments_row *p = &rows[i];
+        int64_t pending = p->counting - p->succeeded;
+        m.refunded += refunded_sum(p->counting, p->failed, p->by_charge);
+        settled += refunded_sum(p->succeeded, p->failed + pending, p->by_charge);
+        m.dispute_open |= p->dispute_open > 0;
+        m.dispute_lost |= p->dispute_lost > 0;
+    }
+    *out = (struct invoice_sums){.refunded = m.refunded,
+                                 .cover = cover_decide(&m),
+                                 .disputed = m.dispute_lost,
+                                 .for_good = m.dispute_lost || settled >= amount_paid};
     return OK;
 }
 
@@ -52,28 +45,31 @@ static err cancel_at_stripe(struct db_tx *tx, struct arena *mem, sv subscription
     return billing_cancel_put(tx, mem, subscription, reason, now);
 }
 
+err fact_invoice_follow(struct db_tx *tx, struct arena *mem, sv subscription, ts period_end,
+                        const struct invoice_sums *s, ts now)
+{
+    if (!subscription.p)
+        return OK;
+    TRY(fact_derive_subscription(tx, mem, subscription));
+    if (s->cover == COVER_REVOKED && s->for_good && !ts_is_none(period_end) &&
+        ts_before(now, period_end))
+        return cancel_at_stripe(tx, mem, subscription, s->disputed ? "dispute" : "refund", now);
+    return OK;
+}
+
 err fact_derive_invoice(struct db_tx *tx, struct arena *mem, sv invoice, ts now)
 {
     struct invoice_get_row inv;
-    struct sums s;
+    struct invoice_sums s;
     bool found;
     TRY(db_lock1(tx, invoice));
     TRY(q_invoice_get(tx, mem, &(struct invoice_get_in){invoice}, &inv, &found));
     if (!found)
         return OK;
-    TRY(sum_invoice(tx, mem, &inv, &s));
-    enum cover cover = cover_decide(&s.m);
-    struct invoice_derive_in in = {invoice, s.m.refunded, (int64_t)cover};
+    TRY(fact_invoice_sums(tx, mem, invoice, inv.status, inv.amount_paid, &s));
+    struct invoice_derive_in in = {invoice, s.refunded, (int64_t)s.cover};
     TRY(q_invoice_derive(tx, mem, &in, NULL));
-    if (!inv.subscription.p)
-        return OK;
-    TRY(fact_derive_subscription(tx, mem, inv.subscription));
-    bool for_good = s.m.dispute_lost || s.settled >= s.m.amount_paid;
-    if (cover == COVER_REVOKED && for_good && !ts_is_none(inv.period_end) &&
-        ts_before(now, inv.period_end))
-        return cancel_at_stripe(tx, mem, inv.subscription, s.m.dispute_lost ? "dispute" : "refund",
-                                now);
-    return OK;
+    return fact_invoice_follow(tx, mem, inv.subscription, inv.period_end, &s, now);
 }
 
 err fact_derive_payment(struct db_tx *tx, struct arena *mem, sv payment, ts now)
@@ -95,8 +91,7 @@ static ts earliest(ts a, ts b)
 
 /* The first failed attempt: of invoices that are still unpaid, and the first news of past_due since
  * the last news of another status. */
-static err first_failure(struct db_tx *tx, struct arena *mem,
-                         const struct subscription_get_row *sub,
+static err first_failure(struct db_tx *tx, struct arena *mem, const struct derive_from *sub,
                          const struct invoices_of_subscription_row *inv, size_t n, ts *out)
 {
     *out = TS_NONE;
@@ -112,17 +107,39 @@ static err first_failure(struct db_tx *tx, struct arena *mem,
     return OK;
 }
 
-static err gone_at(struct db_tx *tx, struct arena *mem, sv customer, ts *out)
+/* What takes a look at every invoice. */
+static err trouble(struct db_tx *tx, struct arena *mem, const struct derive_from *sub,
+                   struct subscription_derived *d)
 {
-    struct fact_customer_get_row row;
-    bool found = false;
-    if (customer.p)
-        TRY(q_fact_customer_get(tx, mem, &(struct fact_customer_get_in){customer}, &row, &found));
-    *out = found && row.deleted ? row.as_of : TS_NONE;
+    struct invoices_of_subscription_row *inv;
+    size_t n;
+    TRY(q_invoices_of_subscription(tx, mem, &(struct invoices_of_subscription_in){sub->id}, &inv,
+                                   &n));
+    struct covered *c = ARENA_ARRAY(mem, struct covered, n + 1);
+    for (size_t i = 0; i < n; i++)
+        c[i] = (struct covered){inv[i].period_start, inv[i].period_end, (enum cover)inv[i].cover};
+    d->barred = cover_barred(mem, c, n);
+    return first_failure(tx, mem, sub, inv, n, &d->first_failure);
+}
+
+err fact_subscription_values(struct db_tx *tx, struct arena *mem, const struct derive_from *sub,
+                             struct subscription_derived *out)
+{
+    struct subscription_cover_row row;
+    struct subscription_cover_in in = {sub->id, sub->customer};
+    TRY(q_subscription_cover(tx, mem, &in, &row));
+    struct subscription_derived d = {.invoice_known = row.invoice_known,
+                                     .paid_through = row.paid_through,
+                                     .barred = SV_NULL,
+                                     .first_failure = TS_NONE,
+                                     .gone_at = row.gone_at};
+    if (row.spoiled || sv_is(sub->status, "past_due"))
+        TRY(trouble(tx, mem, sub, &d));
+    *out = d;
     return OK;
 }
 
-static bool same(const struct subscription_get_row *a, const struct subscription_derive_in *b)
+static bool same(const struct subscription_get_row *a, const struct subscription_derived *b)
 {
     return a->invoice_known == b->invoice_known && a->paid_through.ms == b->paid_through.ms &&
            (a->barred.p != NULL) == (b->barred.p != NULL) && sv_eq(a->barred, b->barred) &&
@@ -132,26 +149,23 @@ static bool same(const struct subscription_get_row *a, const struct subscription
 err fact_derive_subscription(struct db_tx *tx, struct arena *mem, sv subscription)
 {
     struct subscription_get_row sub;
-    struct invoices_of_subscription_row *inv;
-    size_t n;
+    struct subscription_derived d;
     bool found;
     TRY(db_lock1(tx, subscription));
     TRY(q_subscription_get(tx, mem, &(struct subscription_get_in){subscription}, &sub, &found));
     if (!found)
         return OK;
-    TRY(q_invoices_of_subscription(tx, mem, &(struct invoices_of_subscription_in){subscription},
-                                   &inv, &n));
-    struct covered *c = ARENA_ARRAY(mem, struct covered, n + 1);
-    struct subscription_derive_in d = {.id = subscription};
-    for (size_t i = 0; i < n; i++) {
-        d.invoice_known |= !sv_is(inv[i].status, "deleted");
-        c[i] = (struct covered){inv[i].period_start, inv[i].period_end, (enum cover)inv[i].cover};
-    }
-    d.paid_through = cover_paid_through(c, n);
-    d.barred = cover_barred(mem, c, n);
-    TRY(first_failure(tx, mem, &sub, inv, n, &d.first_failure));
-    TRY(gone_at(tx, mem, sub.customer, &d.gone_at));
-    return same(&sub, &d) ? OK : q_subscription_derive(tx, mem, &d, NULL);
+    struct derive_from from = {subscription, sub.customer, sub.status, sub.clear_at};
+    TRY(fact_subscription_values(tx, mem, &from, &d));
+    if (same(&sub, &d))
+        return OK;
+    struct subscription_derive_in in = {.id = subscription,
+                                        .invoice_known = d.invoice_known,
+                                        .paid_through = d.paid_through,
+                                        .barred = d.barred,
+                                        .first_failure = d.first_failure,
+                                        .gone_at = d.gone_at};
+    return q_subscription_derive(tx, mem, &in, NULL);
 }
 
 err fact_derive_member(struct db_tx *tx, struct arena *mem, const user_id *member, ts now)
@@ -161,7 +175,10 @@ err fact_derive_member(struct db_tx *tx, struct arena *mem, const user_id *membe
     if (user_id_none(member))
         return OK;
     sv m = user_id_sv(member);
-    TRY(q_subscription_active_count(tx, mem, &(struct subscription_active_count_in){m}, &row));
+    struct subscription_active_count_in in = {m, sv_from(kind)};
+    TRY(q_subscription_active_count(tx, mem, &in, &row));
+    if ((row.n >= 2) == (row.flagged > 0))
+        return OK;
     if (row.n >= 2)
         return billing_flag_put(tx, mem, kind, m, SV("pays for more than one subscription"), now);
     return q_flag_del(tx, mem, &(struct flag_del_in){sv_from(kind), m}, NULL);

@@ -16,7 +16,8 @@ static struct fact_content invoice_content(struct arena *mem, const struct wire_
                      SV_ARG(w->hosted_url))};
 }
 
-static err put_invoice(struct fact_ctx *c, const struct wire_invoice *w)
+static err put_invoice(struct fact_ctx *c, const struct wire_invoice *w,
+                       const struct invoice_sums *s)
 {
     struct invoice_put_in in = {
         .id = c->id,
@@ -35,6 +36,8 @@ static err put_invoice(struct fact_ctx *c, const struct wire_invoice *w)
         .paid_at = w->paid_at,
         .next_attempt_at = w->next_attempt,
         .hosted_url = sv_is(w->status, "open") ? w->hosted_url : SV_NULL,
+        .refunded = s->refunded,
+        .cover = (int64_t)s->cover,
         FACT_ORDER(c),
     };
     return q_invoice_put(c->tx, c->mem, &in, NULL);
@@ -59,13 +62,20 @@ static err tell_waiting(struct fact_ctx *c, sv payment)
     return OK;
 }
 
+static err link_put(struct fact_ctx *c, sv payment, sv invoice, bool *made)
+{
+    int64_t n = 0;
+    if (!sv_empty(payment) && !sv_empty(invoice))
+        TRY(q_link_put(c->tx, c->mem, &(struct link_put_in){payment, invoice}, &n));
+    *made = n > 0;
+    return OK;
+}
+
 err fact_link_invoice(struct fact_ctx *c, sv payment, sv invoice)
 {
-    if (sv_empty(payment) || sv_empty(invoice))
-        return OK;
-    int64_t made;
-    TRY(q_link_put(c->tx, c->mem, &(struct link_put_in){payment, invoice}, &made));
-    if (made == 0)
+    bool made;
+    TRY(link_put(c, payment, invoice, &made));
+    if (!made)
         return OK;
     TRY(fact_derive_invoice(c->tx, c->mem, invoice, c->in->now));
     return tell_waiting(c, payment);
@@ -92,18 +102,26 @@ err fact_apply_invoice(struct fact_ctx *c)
     TRY(fact_judge(c, FACT_STORED(found, row), fact_rank_invoice(w.status),
                    invoice_content(c->mem, &w)));
     TRY(fact_owner_of(c, w.customer, &(struct claim){w.user_ref, CLAIM_INVOICE}, 1));
-    if (c->newer)
-        TRY(put_invoice(c, &w));
-    if (c->newer && w.lines_cut) /* which period it pays may stand in a line that was not told */
-        TRY(fact_refetch_put(c->tx, c->mem, FACT_INVOICE, c->id, c->in->now, c->in->now));
+    bool linked[WIRE_PAYMENTS] = {false};
+    for (size_t i = 0; i < w.npayments; i++)
+        TRY(link_put(c, w.payments[i], c->id, &linked[i]));
+    struct invoice_sums sums;
+    if (c->newer) {
+        TRY(fact_invoice_sums(c->tx, c->mem, c->id, w.status, w.amount_paid, &sums));
+        TRY(put_invoice(c, &w, &sums));
+    }
     if (fact_is_type(c, "invoice.payment_failed"))
         TRY(q_invoice_failed(c->tx, c->mem, &(struct invoice_failed_in){c->id, c->in->as_of},
                              NULL));
-    for (size_t i = 0; i < w.npayments; i++)
-        TRY(fact_link_invoice(c, w.payments[i], c->id));
     if (found && row.subscription.p && !sv_eq(row.subscription, w.subscription))
         TRY(fact_derive_subscription(c->tx, c->mem, row.subscription));
-    return fact_derive_invoice(c->tx, c->mem, c->id, c->in->now);
+    TRY(c->newer
+            ? fact_invoice_follow(c->tx, c->mem, w.subscription, w.period_end, &sums, c->in->now)
+            : fact_derive_invoice(c->tx, c->mem, c->id, c->in->now));
+    for (size_t i = 0; i < w.npayments; i++)
+        if (linked[i])
+            TRY(tell_waiting(c, w.payments[i]));
+    return OK;
 }
 
 err fact_apply_invoice_payment(struct fact_ctx *c)

@@ -52,31 +52,36 @@ static err move_rest(struct db_tx *tx, struct arena *mem, struct app *app, sv cu
     return OK;
 }
 
-static err of_customer(struct db_tx *tx, struct arena *mem, sv customer, user_id *member,
-                       int64_t *rank)
+/* Who owns a customer, by which claim, and whose it is because we made it. */
+struct owned {
+    user_id member, ours;
+    int64_t rank;
+};
+
+static err of_customer(struct db_tx *tx, struct arena *mem, sv customer, struct owned *out)
 {
-    struct fact_customer_get_row row;
-    bool found;
-    TRY(q_fact_customer_get(tx, mem, &(struct fact_customer_get_in){customer}, &row, &found));
-    bool owned = found && row.member.p;
-    *member = owned ? user_id_from(row.member) : (user_id){""};
-    *rank = owned && row.claim_rank.has ? row.claim_rank.v : INT64_MAX;
+    struct fact_customer_owner_row row;
+    TRY(q_fact_customer_owner(tx, mem, &(struct fact_customer_owner_in){customer}, &row));
+    bool claimed = row.member.p && row.claim_rank.has;
+    *out = (struct owned){.member = row.member.p ? user_id_from(row.member) : (user_id){""},
+                          .ours = row.ours.p ? user_id_from(row.ours) : (user_id){""},
+                          .rank = claimed ? row.claim_rank.v : INT64_MAX};
     return OK;
 }
 
 static err claim_customer(struct db_tx *tx, struct arena *mem, struct app *app, sv customer,
                           const user_id *member, enum claim_rank rank, ts now)
 {
-    user_id before;
-    int64_t changed, rank_before;
-    TRY(of_customer(tx, mem, customer, &before, &rank_before));
+    struct owned before;
+    int64_t changed;
+    TRY(of_customer(tx, mem, customer, &before));
     struct fact_customer_claim_in in = {
         .id = customer, .member = user_id_sv(member), .claim_rank = rank};
     TRY(q_fact_customer_claim(tx, mem, &in, &changed));
     if (changed == 0)
         return OK;
     TRY(move_subscriptions(tx, mem, app, customer, member, now));
-    TRY(fact_derive_member(tx, mem, &before, now));
+    TRY(fact_derive_member(tx, mem, &before.member, now));
     return move_rest(tx, mem, app, customer, member, now);
 }
 
@@ -90,37 +95,29 @@ static err owner_without_customer(struct db_tx *tx, struct arena *mem, const str
     return OK;
 }
 
-/* Customers that we made are their member's, whatever metadata says. */
-static err claim_ours(struct db_tx *tx, struct arena *mem, struct app *app, sv customer, ts now)
-{
-    user_id member;
-    TRY(billing_customer_owner(tx, mem, customer, &member));
-    return user_id_none(&member) ? OK
-                                 : claim_customer(tx, mem, app, customer, &member, CLAIM_OURS, now);
-}
-
 err fact_owner(struct db_tx *tx, struct arena *mem, struct app *app, sv customer,
                const struct claim *c, size_t n, ts now, user_id *out)
 {
     if (!customer.p)
         return owner_without_customer(tx, mem, c, n, out);
-    user_id owner, claimed;
-    int64_t rank;
-    TRY(of_customer(tx, mem, customer, &owner, &rank));
-    if (rank > CLAIM_OURS) {
-        TRY(claim_ours(tx, mem, app, customer, now));
-        TRY(of_customer(tx, mem, customer, &owner, &rank));
+    struct owned of;
+    user_id claimed;
+    TRY(of_customer(tx, mem, customer, &of));
+    /* Customers that we made are their member's, whatever metadata says. */
+    if (of.rank > CLAIM_OURS && !user_id_none(&of.ours)) {
+        TRY(claim_customer(tx, mem, app, customer, &of.ours, CLAIM_OURS, now));
+        TRY(of_customer(tx, mem, customer, &of));
     }
     for (size_t i = 0; i < n; i++) {
-        if (!c[i].ref.p || (int64_t)c[i].rank > rank || sv_eq(c[i].ref, user_id_sv(&owner)))
+        if (!c[i].ref.p || (int64_t)c[i].rank > of.rank || sv_eq(c[i].ref, user_id_sv(&of.member)))
             continue; /* cannot be better */
         TRY(resolve(tx, mem, c[i].ref, &claimed));
-        if (user_id_none(&claimed) || user_id_eq(&claimed, &owner))
+        if (user_id_none(&claimed) || user_id_eq(&claimed, &of.member))
             continue;
         TRY(claim_customer(tx, mem, app, customer, &claimed, c[i].rank, now));
-        TRY(of_customer(tx, mem, customer, &owner, &rank));
+        TRY(of_customer(tx, mem, customer, &of));
     }
-    *out = owner;
+    *out = of.member;
     return OK;
 }
 

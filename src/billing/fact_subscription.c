@@ -61,8 +61,11 @@ static struct fact_content subscription_content(struct arena *mem,
                      SV_ARG(w->price), SV_ARG(w->payment_method))};
 }
 
-static err put_subscription(struct fact_ctx *c, const struct wire_subscription *w)
+static err put_subscription(struct fact_ctx *c, const struct wire_subscription *w, ts clear_at)
 {
+    struct derive_from from = {c->id, w->customer, fact_status(w->status), clear_at};
+    struct subscription_derived d;
+    TRY(fact_subscription_values(c->tx, c->mem, &from, &d));
     struct subscription_put_in in = {
         .id = c->id,
         .member = user_id_none(&c->member) ? SV_NULL : user_id_sv(&c->member),
@@ -83,6 +86,12 @@ static err put_subscription(struct fact_ctx *c, const struct wire_subscription *
         .price = w->price,
         .payment_method = w->payment_method,
         .user_ref = w->user_ref,
+        .invoice_known = d.invoice_known,
+        .paid_through = d.paid_through,
+        .barred = d.barred,
+        .first_failure = d.first_failure,
+        .clear_at = clear_at,
+        .gone_at = d.gone_at,
         FACT_ORDER(c),
     };
     return q_subscription_put(c->tx, c->mem, &in, NULL);
@@ -90,13 +99,23 @@ static err put_subscription(struct fact_ctx *c, const struct wire_subscription *
 
 /* News of past_due and of its end are kept beside the newest content: when it began is asked of
  * all. */
-static err note_past_due(struct fact_ctx *c, sv status)
+static err note_past_due(struct fact_ctx *c, sv status, ts *clear_at)
 {
     if (sv_is(status, "past_due"))
         return q_past_due_seen(c->tx, c->mem, &(struct past_due_seen_in){c->id, c->in->as_of},
                                NULL);
-    return q_subscription_clear(c->tx, c->mem, &(struct subscription_clear_in){c->id, c->in->as_of},
-                                NULL);
+    if (ts_is_none(*clear_at) || ts_before(*clear_at, c->in->as_of))
+        *clear_at = c->in->as_of;
+    return OK;
+}
+
+/* Older than what is stored: only what it says of past_due may be news. */
+static err keep_subscription(struct fact_ctx *c, ts before, ts clear_at)
+{
+    if (before.ms != clear_at.ms)
+        TRY(q_subscription_clear(c->tx, c->mem, &(struct subscription_clear_in){c->id, clear_at},
+                                 NULL));
+    return fact_derive_subscription(c->tx, c->mem, c->id);
 }
 
 err fact_apply_subscription(struct fact_ctx *c)
@@ -112,9 +131,8 @@ err fact_apply_subscription(struct fact_ctx *c)
     TRY(fact_judge(c, FACT_STORED(found, row), fact_rank_subscription(w.status),
                    subscription_content(c->mem, &w)));
     TRY(fact_owner_of(c, w.customer, &(struct claim){w.user_ref, CLAIM_SUBSCRIPTION}, 1));
-    if (c->newer)
-        TRY(put_subscription(c, &w));
-    TRY(note_past_due(c, w.status));
-    TRY(fact_derive_subscription(c->tx, c->mem, c->id));
+    ts before = found ? row.clear_at : TS_NONE, clear_at = before;
+    TRY(note_past_due(c, w.status, &clear_at));
+    TRY(c->newer ? put_subscription(c, &w, clear_at) : keep_subscription(c, before, clear_at));
     return fact_derive_member(c->tx, c->mem, &c->member, c->in->now);
 }
