@@ -668,11 +668,12 @@ FROM fact_customer c WHERE COALESCE(c.member, '') = $member;
 -- out: kind text
 SELECT kind FROM billing_flag WHERE ref = $ref;
 
--- name: member_money :one
+-- name: member_money :many
 -- in: member text
--- out: paid int, refunded int
-SELECT CAST(COALESCE(SUM(amount_paid), 0) AS bigint) AS paid, CAST(COALESCE(SUM(refunded), 0) AS bigint) AS refunded
-FROM fact_invoice WHERE member = $member AND status = 'paid';
+-- out: currency text, paid int, refunded int
+SELECT COALESCE(currency, '') AS currency, CAST(COALESCE(SUM(amount_paid), 0) AS bigint) AS paid,
+       CAST(COALESCE(SUM(refunded), 0) AS bigint) AS refunded
+FROM fact_invoice WHERE member = $member AND status = 'paid' GROUP BY COALESCE(currency, '');
 
 -- ======== comparing with Stripe, and with a rebuild ========
 

@@ -24,6 +24,23 @@ void dev_userstate_add(dev_userstate_fn fn)
     userstates[nuserstates++] = fn;
 }
 
+void dev_userstate_money(struct arena *mem, struct dev_userstate *s, sv code, int64_t paid,
+                         int64_t refunded)
+{
+    struct dev_money *m = s->money;
+    if (paid == 0 && refunded == 0)
+        return;
+    while (m != NULL && !sv_eq_nocase(m->currency, code))
+        m = m->next;
+    if (m == NULL) {
+        m = ARENA_NEW(mem, struct dev_money);
+        *m = (struct dev_money){.currency = arena_sv(mem, code), .next = s->money};
+        s->money = m;
+    }
+    m->paid += paid;
+    m->refunded += refunded;
+}
+
 void dev_userstate_item(struct arena *mem, struct dev_userstate *s, sv item, const char *state)
 {
     struct dev_item *i = ARENA_NEW(mem, struct dev_item);

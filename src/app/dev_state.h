@@ -14,8 +14,14 @@ void dev_state_add(const char *name, dev_state_fn fn);
 
 struct dev_userstate {
     bool premium;
-    int64_t paid_cents, refunded_cents; /* each feature adds its own */
-    struct dev_item *items;             /* linked, newest first */
+    struct dev_money *money; /* linked; each feature adds its own */
+    struct dev_item *items;  /* linked, newest first */
+};
+/* Sums of one currency: cents of different ones are never added. */
+struct dev_money {
+    sv currency; /* lower case; "" = not told */
+    int64_t paid, refunded;
+    struct dev_money *next;
 };
 struct dev_item {
     sv item;
@@ -25,6 +31,8 @@ struct dev_item {
 typedef err (*dev_userstate_fn)(struct db_tx *tx, struct arena *mem, struct app *app,
                                 const user_id *member, ts now, struct dev_userstate *out);
 void dev_userstate_add(dev_userstate_fn fn);
+void dev_userstate_money(struct arena *mem, struct dev_userstate *s, sv code, int64_t paid,
+                         int64_t refunded);
 void dev_userstate_item(struct arena *mem, struct dev_userstate *s, sv item, const char *state);
 
 /* For cmd/: run what was added. dev_state_write writes the members of an open object. */

@@ -57,12 +57,13 @@ static err write_userstate(struct db_tx *tx, struct arena *mem, struct app *app,
                            const user_id *member, ts now, struct dev_userstate *out)
 {
     struct access a;
-    struct member_money_row sum;
+    struct member_money_row *sums;
+    size_t n;
     TRY(billing_access_get(tx, mem, &app->set, member, now, &a));
-    TRY(q_member_money(tx, mem, &(struct member_money_in){user_id_sv(member)}, &sum));
+    TRY(q_member_money(tx, mem, &(struct member_money_in){user_id_sv(member)}, &sums, &n));
     out->premium |= a.premium;
-    out->paid_cents += sum.paid;
-    out->refunded_cents += sum.refunded;
+    for (size_t i = 0; i < n; i++)
+        dev_userstate_money(mem, out, sums[i].currency, sums[i].paid, sums[i].refunded);
     return OK;
 }
 

@@ -102,6 +102,36 @@ static const char *item_state(const struct dev_userstate *s, sv item)
     return "none";
 }
 
+/* The shop's own currency, if money of it was paid; else any. */
+static const struct dev_money *main_money(const struct app *app, const struct dev_userstate *s)
+{
+    for (const struct dev_money *m = s->money; app->catalog && m != NULL; m = m->next)
+        if (sv_eq_nocase(m->currency, sv_from(app->catalog->plan_currency.code)))
+            return m;
+    return s->money;
+}
+
+/* What was paid in one currency, and apart from it, if there is any, what was paid in others. */
+static void write_money(struct jw *w, const struct dev_money *main, const struct dev_userstate *s)
+{
+    jw_kint(w, "paid_cents", main ? main->paid : 0);
+    jw_kint(w, "refunded_cents", main ? main->refunded : 0);
+    if (main == NULL || (s->money == main && main->next == NULL))
+        return;
+    jw_key(w, "other_currencies");
+    jw_obj(w);
+    for (const struct dev_money *m = s->money; m != NULL; m = m->next) {
+        if (m == main)
+            continue;
+        jw_key_sv(w, m->currency);
+        jw_obj(w);
+        jw_kint(w, "paid_cents", m->paid);
+        jw_kint(w, "refunded_cents", m->refunded);
+        jw_obj_end(w);
+    }
+    jw_obj_end(w);
+}
+
 static int userstate(struct app *app, struct arena *mem, const char *who)
 {
     struct lookup l = {.app = app, .who = sv_from(who)};
@@ -114,8 +144,7 @@ static int userstate(struct app *app, struct arena *mem, const char *who)
     struct jw w = {.out = &out};
     jw_obj(&w);
     jw_kbool(&w, "premium", l.state.premium);
-    jw_kint(&w, "paid_cents", l.state.paid_cents);
-    jw_kint(&w, "refunded_cents", l.state.refunded_cents);
+    write_money(&w, main_money(app, &l.state), &l.state);
     jw_key(&w, "items");
     jw_obj(&w);
     for (size_t i = 0; app->catalog && i < app->catalog->nitems; i++) {

@@ -62,10 +62,9 @@ static err money_add_up(struct db_tx *tx, struct arena *mem, const struct purcha
     if (p->payment_intent.p)
         TRY(billing_payment_get(tx, mem, p->payment_intent, &m));
     bool told_by_session = !ts_is_none(p->paid) && !p->mismatch;
-    out->paid_cents += m.known && m.succeeded ? m.received.minor
-                       : told_by_session      ? p->price.minor
-                                              : 0;
-    out->refunded_cents += m.refunded.minor;
+    int64_t paid = m.known && m.succeeded ? m.received.minor : told_by_session ? p->price.minor : 0;
+    const currency *c = m.known ? &m.currency : &p->currency;
+    dev_userstate_money(mem, out, sv_from(c->code), paid, m.refunded.minor);
     return OK;
 }
 

@@ -194,6 +194,114 @@ def won_and_given_back_later(t):
     return [*a_dispute_won(t), t.refund(120, t.price), t.charge(120, "refunded", t.price)]
 
 
+@history("paid", "owned", 1)
+def the_bank_asks_the_buyer(t):
+    return [t.intent(0, "requires_action", "requires_action"), t.intent(0.1, "payment_failed", "requires_payment_method",
+            last_payment_error={"code": "payment_intent_authentication_failure"}), t.intent(1), t.charge(1), t.checkout(1)]
+
+
+@history("paid", "owned", 1)
+def declined_charges_of_the_same_payment(t):
+    failed = [t.charge(hour, "failed") for hour in (0, 0.1)]
+    for n, e in enumerate(failed):
+        e["data"]["object"].update(id=f"{t.pi}_no{n}", status="failed", failure_code="card_declined")
+    return [*failed, t.intent(0.1, "payment_failed", "requires_payment_method"), t.intent(1), t.charge(1), t.checkout(1)]
+
+
+@history("refunded", "revoked", 1, 1)
+def two_halves_of_which_one_fails_first(t):
+    half = t.price // 2
+    return [*half_back(t), t.refund(2, half, "pending", tag="b"), t.refund(50, half, "failed", "failed", tag="b"),
+            t.refund(60, t.price - half, tag="c")]
+
+
+@history("paid", "owned", 1)
+def back_but_it_failed_and_the_charge_takes_it_back(t):
+    return [*back_but_it_failed(t), t.charge(50, "updated", 0)]
+
+
+@history("paid", "owned", 1)
+def a_refund_that_waits_and_is_called_off(t):
+    return [*t.paid(), t.refund(1, t.price, "requires_action"), t.refund(9, t.price, "canceled", "updated")]
+
+
+@history("refunded", "revoked", 1, 1)
+def the_charge_holds_its_refunds(t):
+    e = t.charge(2, "refunded", t.price)
+    e["data"]["object"]["refunds"] = {"object": "list", "data": [t.refund(2, t.price)["data"]["object"]], "has_more": False}
+    return [*t.paid(), {**e, "api_version": "2022-08-01"}]
+
+
+@history("paid", "owned", 1)
+def a_dispute_lost_and_then_won(t):
+    return [*a_dispute_lost(t), t.dispute(200, "updated", "won"), t.dispute(200, "funds_reinstated", "won")]
+
+
+def second_round(t, *news):
+    out = [t.dispute(hour, kind, status) for hour, kind, status in news]
+    for e in out:
+        e["data"]["object"]["id"] += "_second"
+    return out
+
+
+@history("disputed", "revoked", 1)
+def won_and_disputed_again(t):
+    return [*a_dispute_won(t), *second_round(t, (120, "created", "needs_response"))]
+
+
+@history("lost", "revoked", 1)
+def won_and_lost_in_the_second_round(t):
+    return [*a_dispute_won(t), *second_round(t, (120, "created", "needs_response"), (190, "closed", "lost"))]
+
+
+@history("lost", "revoked", 1)
+def an_inquiry_that_becomes_a_dispute_and_is_lost(t):
+    return [*t.paid(), t.dispute(1, status="warning_needs_response"), t.dispute(9, "updated", "needs_response"),
+            t.dispute(99, "closed", "lost")]
+
+
+@history("refunded", "revoked", 1, 1)
+def given_back_before_the_dispute_is_judged(t):
+    return [*a_dispute(t), t.refund(5, t.price), t.charge(5, "refunded", t.price), t.dispute(99, "closed", "lost")]
+
+
+@history("lost", "revoked", 1, 0.5)
+def half_given_back_and_the_rest_lost(t):
+    return [*half_back(t), t.dispute(5), t.dispute(99, "closed", "lost")]
+
+
+@history("lost", "revoked", 1)
+def a_bank_debit_called_back_weeks_later(t):
+    return [*a_bank_debit_that_came(t), t.dispute(700, status="lost"), t.dispute(700, "closed", "lost"),
+            t.dispute(700, "funds_withdrawn", "lost")]
+
+
+@history("paid", "owned", 1)
+def paid_after_the_session_had_ended(t):
+    return [*ran_out(t), t.intent(25), t.charge(25)]
+
+
+@history("paid", "owned", 1)
+def the_buyer_saw_another_currency(t):
+    more = {"presentment_details": {"presentment_amount": 4300, "presentment_currency": "eur"}}
+    return [t.checkout(0, **more), t.intent(0, **more), t.charge(0)]
+
+
+@history("paid", "owned", 1)
+def the_same_under_other_ids(t):
+    return [*t.paid(), *t.paid(), *t.paid()]
+
+
+@history("pending", "none", 0)
+def told_by_a_connected_account(t):
+    return [{**e, "account": "acct_1Connected"} for e in t.paid()]
+
+
+@history("pending", "none", 0)
+def told_of_the_other_mode(t):
+    return [{**e, "livemode": True} for e in t.paid()]
+
+
 @pytest.fixture(scope="module")
 def world():
     sandbox = Sandbox()
