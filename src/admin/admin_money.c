@@ -45,8 +45,10 @@ struct refund {
     bool invoice;
     sv target, payment;
     struct operation op;
-    int64_t last; /* number of the last one like it; 0 = there was none */
+    int64_t last;  /* number of the last one like it; 0 = there was none */
+    bool repeated; /* op is that one: nothing new is asked for */
 };
+#define SAME_REFUND TS_DAY
 
 static err find_payment(struct db_tx *tx, struct arena *mem, struct refund *f)
 {
@@ -66,18 +68,21 @@ static err find_payment(struct db_tx *tx, struct arena *mem, struct refund *f)
     return OK;
 }
 
-/* Without a key of the caller: what is still under way is gone on with, and pressed twice before
- * Stripe's news arrives is one refund. f->op.id empty: it takes a new operation. */
+/* Without a key of the caller the same amount of the same payment within a day is one refund,
+ * unless it failed: whoever heard no answer presses again, and a job may have done it meanwhile.
+ * f->op.id empty: it takes a new operation. */
 static err find_operation(struct db_tx *tx, struct arena *mem, struct refund *f, sv subject)
 {
     struct operation last = {0};
-    bool found = false, known = false;
+    bool found = false, known = false, counts = false;
     TRY(operation_last(tx, mem, subject, &last, &found));
     if (found && sv_is(last.status, "done"))
-        TRY(billing_refund_known(tx, mem, last.object, &known));
+        TRY(billing_refund_get(tx, mem, last.object, &known, &counts));
     f->last = found ? last.seq : 0;
     f->op = (struct operation){.id = SV_NULL};
-    if (found && !known && !sv_is(last.status, "failed"))
+    bool recent = found && ts_before(f->r->now, ts_add(last.created, SAME_REFUND));
+    f->repeated = found && !sv_is(last.status, "failed") && (!known || (counts && recent));
+    if (f->repeated)
         f->op = last;
     return OK;
 }
@@ -118,6 +123,7 @@ static err put_refund(struct db_tx *tx, struct arena *mem, void *arg)
         return FAIL_FIELD(ERR_CONFLICT, "/amount", "At most %lld can be refunded.",
                           (long long)left);
     TRY(put_operation(tx, mem, f, subject, &made));
+    f->repeated = !made;
     if (!made)
         return OK;
     if (!f->invoice)
@@ -155,6 +161,7 @@ static err refund(struct req *r, bool invoice)
     jw_kstr(w, "refund", json_get_str(answer.body, "id"));
     jw_kstr(w, "status", json_get_str(answer.body, "status"));
     jw_kint(w, "amount", json_get_int(answer.body, "amount", 0));
+    jw_kbool(w, "repeated", f.repeated);
     jw_obj_end(w);
     return OK;
 }

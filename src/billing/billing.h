@@ -69,8 +69,9 @@ struct payment_facts {
 };
 err billing_payment_get(struct db_tx *tx, struct arena *mem, sv payment_intent,
                         struct payment_facts *out) MUST_USE;
-/* Is this refund among the facts? SV_NULL and "": no. */
-err billing_refund_known(struct db_tx *tx, struct arena *mem, sv refund, bool *known) MUST_USE;
+/* Is this refund among the facts (SV_NULL and "": no), and does it count: has it not failed? */
+err billing_refund_get(struct db_tx *tx, struct arena *mem, sv refund, bool *known,
+                       bool *counts) MUST_USE;
 struct session_facts {
     bool known;
     sv id, status /* open complete expired */, payment_status /* paid unpaid no_payment_required */;

@@ -100,13 +100,14 @@ err billing_payment_get(struct db_tx *tx, struct arena *mem, sv payment_intent,
     return OK;
 }
 
-err billing_refund_known(struct db_tx *tx, struct arena *mem, sv refund, bool *known)
+err billing_refund_get(struct db_tx *tx, struct arena *mem, sv refund, bool *known, bool *counts)
 {
     struct refund_get_row row;
     bool found = false;
     if (!sv_empty(refund))
         TRY(q_refund_get(tx, mem, &(struct refund_get_in){refund}, &row, &found));
     *known = found;
+    *counts = found && refund_counts(row.status);
     return OK;
 }
 

@@ -78,6 +78,31 @@ def test_refunds(town, boss):
     assert [p["id"] for p in boss.get("/api/admin/purchases").json["data"]] == [one]
 
 
+def test_the_same_refund_again_is_one(town, boss):
+    """Nobody saw the answer, a job did it, the admin presses again: money goes back once."""
+    m = town.member("m@example.com")
+    m.buy(town.sandbox, "quiz:stress-profile")
+    url = f"/api/admin/purchases/{m.get('/api/purchases').json['data'][0]['id']}/refund"
+
+    def back():
+        settle(town)
+        return town.dev("userstate", m.user_id)["refunded_cents"]
+
+    town.sandbox.fault("down", path="/v1/refunds", count=-1)
+    assert boss.post(url, {"amount": 500, "reason": "half"}).status == 503
+    town.sandbox.fault("clear")
+    town.clock("+2 minutes")
+    assert back() == 500
+    again = boss.post(url, {"amount": 500, "reason": "half"})
+    assert again.status == 200 and again.json["repeated"] is True and back() == 500
+    assert boss.post(url, {"amount": 400, "reason": "more"}).json["repeated"] is False and back() == 900
+    assert boss.post(url, {"amount": 500, "reason": "a second half"}, headers={"Idempotency-Key": "two"}).json["repeated"] is False
+    assert back() == 1400
+    town.clock("+25 hours")
+    assert boss.post(url, {"amount": 500, "reason": "on another day"}).json["repeated"] is False and back() == 1900
+    assert boss.post(url, {"reason": "the rest"}).status == 409
+
+
 def test_a_month_is_refunded(town, boss):
     m = town.member("m@example.com")
     m.subscribe(town.sandbox)
