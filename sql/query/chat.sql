@@ -62,10 +62,11 @@ SELECT count(*) AS n FROM ai_conversation WHERE owner = $owner;
 DELETE FROM ai_conversation WHERE expires_at IS NOT NULL AND expires_at <= $now;
 
 -- name: chat_message_put :exec
--- in: id text, conversation_id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, model text?, now ts, lease_until ts?
+-- in: id text, conversation_id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, model text?, now ts, lease_until ts?, holder text?
 INSERT INTO ai_message (id, conversation_id, parent_id, depth, role, body, key_id, status, stop, model, created_at,
-                        lease_until)
-VALUES ($id, $conversation_id, $parent_id, $depth, $role, $body, $key_id, $status, $stop, $model, $now, $lease_until);
+                        lease_until, holder)
+VALUES ($id, $conversation_id, $parent_id, $depth, $role, $body, $key_id, $status, $stop, $model, $now, $lease_until,
+        $holder);
 
 -- The owner's first message of a conversation by the id that the client chose: a repeat of "new" is found by it.
 -- name: chat_message_first :opt

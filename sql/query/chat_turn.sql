@@ -1,8 +1,8 @@
 -- Whose the answer is now (a claim may have moved it), what it has, and what its turn took.
 -- name: chat_turn_running :opt
 -- in: conversation_id text
--- out: id text, conversation_id text, owner text, body blob, key_id int, lease_until ts, ticket_end ts?, ticket_number int?, ticket_network text?, ticket_day ts?
-SELECT m.id, m.conversation_id, c.owner, m.body, m.key_id, m.lease_until, m.ticket_end, m.ticket_number, m.ticket_network,
+-- out: id text, conversation_id text, owner text, body blob, key_id int, lease_until ts, holder text?, ticket_end ts?, ticket_number int?, ticket_network text?, ticket_day ts?
+SELECT m.id, m.conversation_id, c.owner, m.body, m.key_id, m.lease_until, m.holder, m.ticket_end, m.ticket_number, m.ticket_network,
        m.ticket_day
 FROM ai_message m JOIN ai_conversation c ON c.id = m.conversation_id
 WHERE m.conversation_id = $conversation_id AND m.status = 'streaming';
@@ -28,7 +28,7 @@ WHERE id = $id AND conversation_id = $conversation_id AND status = 'streaming';
 -- name: chat_turn_end :exec
 -- in: id text, conversation_id text, body blob, key_id int, stop text, input_tokens int?, output_tokens int?, request_id text?
 UPDATE ai_message SET body = $body, key_id = $key_id, status = $stop, stop = $stop, input_tokens = $input_tokens,
-                      output_tokens = $output_tokens, request_id = $request_id, lease_until = NULL, ticket_end = NULL,
+                      output_tokens = $output_tokens, request_id = $request_id, lease_until = NULL, holder = NULL, ticket_end = NULL,
                       ticket_number = NULL, ticket_network = NULL, ticket_day = NULL
 WHERE id = $id AND conversation_id = $conversation_id AND status = 'streaming';
 
@@ -42,17 +42,17 @@ WHERE id = $id AND conversation_id = $conversation_id AND status = 'streaming';
 -- out: id text
 SELECT id FROM ai_message WHERE status = 'streaming' AND stop = 'cancelled';
 
--- Conversations with an answer whose process died.
--- name: chat_turn_lost :many
--- in: before ts, n int
--- out: conversation_id text
-SELECT conversation_id FROM ai_message WHERE status = 'streaming' AND lease_until < $before ORDER BY lease_until LIMIT $n;
+-- The answers that are being written, the least renewed first: among them those whose process died.
+-- name: chat_turn_held :many
+-- in: n int
+-- out: conversation_id text, lease_until ts, holder text?
+SELECT conversation_id, lease_until, holder FROM ai_message WHERE status = 'streaming' ORDER BY lease_until LIMIT $n;
 
 -- name: chat_turn_interrupt :exec
--- in: id text, conversation_id text, before ts
-UPDATE ai_message SET status = 'interrupted', stop = 'interrupted', lease_until = NULL, ticket_end = NULL,
+-- in: id text, conversation_id text, seen ts
+UPDATE ai_message SET status = 'interrupted', stop = 'interrupted', lease_until = NULL, holder = NULL, ticket_end = NULL,
                       ticket_number = NULL, ticket_network = NULL, ticket_day = NULL
-WHERE id = $id AND conversation_id = $conversation_id AND status = 'streaming' AND lease_until < $before;
+WHERE id = $id AND conversation_id = $conversation_id AND status = 'streaming' AND lease_until <= $seen;
 
 -- name: chat_turn_ticket :exec
 -- in: id text, conversation_id text, ticket_end ts, ticket_number int, ticket_network text?, ticket_day ts?

@@ -1,5 +1,6 @@
 #include "base/crypto.h"
 #include "chat/chat_api.h"
+#include "job/job.h"
 #include "queries.h"
 
 struct chat_owner chat_owner_of(const struct req *r)
@@ -153,6 +154,7 @@ err chat_message_append(struct db_tx *tx, struct arena *mem, struct chat_convers
                                .model = m->model,
                                .now = now,
                                .lease_until = lease_until,
+                               .holder = ts_is_none(lease_until) ? SV_NULL : job_process_name(),
                            },
                            NULL));
     TRY(title_by_first(tx, mem, c, m));

@@ -1,4 +1,5 @@
 #include "chat/turn_lost.h"
+#include "job/job.h"
 #include "queries.h"
 
 err turn_ticket_keep(struct db_tx *tx, struct arena *mem, sv conversation, sv message,
@@ -28,6 +29,12 @@ err turn_give_back(struct db_tx *tx, struct arena *mem, const struct chat_turn_r
     return chat_quota_return(tx, mem, row->owner, row->conversation_id, &t);
 }
 
+/* Its lease is over, or its process is known to be gone. */
+static bool is_lost(ts lease_until, sv holder)
+{
+    return lease_until.ms < clock_wall().ms || (holder.p && job_process_gone(holder));
+}
+
 /* They keep what they have. */
 static err end_lost(struct db_tx *tx, struct arena *mem, const struct chat_turn_running_row *row)
 {
@@ -36,7 +43,7 @@ static err end_lost(struct db_tx *tx, struct arena *mem, const struct chat_turn_
     TRY(q_chat_turn_interrupt(
         tx, mem,
         &(struct chat_turn_interrupt_in){
-            .id = row->id, .conversation_id = row->conversation_id, .before = clock_wall()},
+            .id = row->id, .conversation_id = row->conversation_id, .seen = row->lease_until},
         &changed));
     if (changed == 0)
         return OK;
@@ -55,7 +62,7 @@ err turn_running(struct db_tx *tx, struct arena *mem, sv conversation, sv *messa
     *message = SV_NULL;
     if (!found)
         return OK;
-    if (row.lease_until.ms >= clock_wall().ms) {
+    if (!is_lost(row.lease_until, row.holder)) {
         *message = row.id;
         return OK;
     }
@@ -64,14 +71,16 @@ err turn_running(struct db_tx *tx, struct arena *mem, sv conversation, sv *messa
 
 err turn_rescue(struct db_tx *tx, struct arena *mem, int64_t most, size_t *ended)
 {
-    struct chat_turn_lost_row *rows;
+    struct chat_turn_held_row *rows;
     size_t n;
-    TRY(q_chat_turn_lost(tx, mem, &(struct chat_turn_lost_in){.before = clock_wall(), .n = most},
-                         &rows, &n));
+    *ended = 0;
+    TRY(q_chat_turn_held(tx, mem, &(struct chat_turn_held_in){.n = most}, &rows, &n));
     for (size_t i = 0; i < n; i++) {
         sv still;
+        if (!is_lost(rows[i].lease_until, rows[i].holder))
+            continue;
         TRY(turn_running(tx, mem, rows[i].conversation_id, &still));
+        ++*ended;
     }
-    *ended = n;
     return OK;
 }

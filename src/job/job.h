@@ -67,6 +67,11 @@ void job_on_lost(const char *kind, job_lost_fn fn);
 /* At start, before the runner: the rate of a kind, from the settings. 0 = no limit. */
 void job_rate_set(const char *kind, int per_minute);
 
+/* This process, by host, pid namespace, pid and start: for what it holds in the database. */
+sv job_process_name(void);
+/* Is the process of that name (or of a worker's) certainly gone? It is known of this machine's. */
+bool job_process_gone(sv name);
+
 struct job_kind_set {
     const struct job_kind *kinds;
     size_t n;

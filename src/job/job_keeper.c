@@ -5,6 +5,7 @@
 #include "job/job_runner.h"
 #include "queries.h"
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,16 +53,30 @@ static void place_name(char *out, size_t n)
     snprintf(out, n, "%s:%s", host, ns);
 }
 
+static pthread_once_t process_once = PTHREAD_ONCE_INIT;
+static char process_name[200];
+
+static void process_name_make(void)
+{
+    char place[140];
+    place_name(place, sizeof place);
+    snprintf(process_name, sizeof process_name, "%s/%ld/%llu", place, (long)getpid(),
+             process_start(getpid()));
+}
+
+sv job_process_name(void)
+{
+    pthread_once(&process_once, process_name_make);
+    return sv_from(process_name);
+}
+
 void job_worker_name(char *out, size_t n)
 {
     static atomic_uint runners; /* tests start several in one process */
-    char place[140];
-    place_name(place, sizeof place);
-    snprintf(out, n, "%s/%ld/%llu/%u", place, (long)getpid(), process_start(getpid()),
-             atomic_fetch_add(&runners, 1));
+    snprintf(out, n, "%s/%u", job_process_name().p, atomic_fetch_add(&runners, 1));
 }
 
-bool job_worker_gone(sv name)
+bool job_process_gone(sv name)
 {
     char place[140];
     place_name(place, sizeof place);
@@ -128,7 +143,7 @@ void job_keeper_adopt(struct job_runner *r)
     if (db_read(r->db, mem, workers_run, &w) != OK)
         return;
     for (size_t i = 0; i < w.n; i++)
-        if (job_worker_gone(w.rows[i].worker))
+        if (job_process_gone(w.rows[i].worker))
             rescue_worker(r, mem, w.rows[i].worker, (ts){INT64_MAX});
 }
 

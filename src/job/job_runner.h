@@ -53,8 +53,6 @@ void *job_worker_main(void *runner);
 void job_keeper_adopt(struct job_runner *r);
 /* Names this process: host, pid namespace, pid, start time. */
 void job_worker_name(char *out, size_t n);
-/* Is the process behind a worker's name certainly gone? */
-bool job_worker_gone(sv name);
 
 /* job_doubt.c: an answer of the database was lost or never came, so that the table may name jobs as
  * ours that are in nobody's hand. job_settle_doubt, called by the dispatcher (it alone claims),

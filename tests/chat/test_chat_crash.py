@@ -60,6 +60,21 @@ def test_killed_while_answering(make_server, ai):
         "complete", "interrupted", "complete", "complete"]
 
 
+def test_nobody_waits_for_the_lease_of_a_dead_process(make_server, ai):
+    """The next question after a kill is answered at once."""
+    server = make_server(env={"AI_BASE_URL": ai.base, "AI_MODEL": "m"})
+    m = server.member()
+    go, _, one, _ = begin(m, ai, ["one ", "two"])
+    assert m.post(f"/api/chat/conversations/{one}/messages", {"content": "And?"}).status == 409
+    server.kill()
+    go.set()
+    server.start()
+    ai.answers = [stream(say("fine"))]
+    assert text_of(turn(m, "And?", one)) == "fine"
+    assert [x["status"] for x in m.get(f"/api/chat/history?conversationId={one}").json["messages"]] == [
+        "complete", "interrupted", "complete", "complete"]
+
+
 def test_the_job_gives_back_what_a_crash_took(make_server, ai):
     server = make_server(env={"AI_BASE_URL": ai.base, "AI_MODEL": "m"})
     v = server.client()

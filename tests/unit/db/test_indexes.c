@@ -17,7 +17,7 @@ static const struct use {
     {"ai_conversation_user", NULL, "the rows of an account that goes, by its foreign key"},
     {"ai_crisis_at", "chat_crisis_count", NULL},
     {"ai_message_conversation", "chat_message_all", NULL},
-    {"ai_message_lease", "chat_turn_lost", NULL},
+    {"ai_message_lease", "chat_turn_held", NULL},
     {"ai_message_root", NULL, "a second root is refused: chat_message_put"},
     {"ai_message_running", "chat_running_of", NULL},
     {"ai_message_stop", "chat_turn_stopped", NULL},
@@ -116,6 +116,7 @@ static const struct {
     {"job_cron_list", "a dozen rows"},
     {"job_busy", "a dozen rows"},
     {"dict_newest", "the last row by key"},
+    {"chat_turn_held", "answers that are being written, by the index of them alone"},
     {"event_sample", "the newest few hundred rows by index"},
 };
 #define LEN(a) (sizeof(a) / sizeof *(a))
