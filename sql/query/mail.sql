@@ -70,7 +70,8 @@ WHERE id = $id AND attempts = $attempts;
 -- A state without an attempt: expired, suppressed, failed, in_doubt after a crash.
 -- name: mail_state_set :exec
 -- in: id text, attempts int, state text, rank int, error text?, doubt_until ts?, now ts
-UPDATE email_log SET state = $state, rank = $rank, error = $error, doubt_until = $doubt_until, updated_at = $now
+UPDATE email_log SET state = $state, rank = $rank, error = $error, doubt_until = $doubt_until, updated_at = $now,
+    vars = CASE WHEN $state = 'expired' THEN NULL ELSE vars END
 WHERE id = $id AND attempts = $attempts AND state IN ('queued', 'sending', 'in_doubt');
 
 -- name: mail_requeue :exec
@@ -99,7 +100,14 @@ SELECT provider, type, address, detail, at, received_at FROM email_event WHERE e
 -- in: address text, scope text, reason text, provider text?, now ts
 INSERT INTO email_suppression (address, scope, reason, provider, created_at)
 VALUES ($address, $scope, $reason, $provider, $now)
-ON CONFLICT (address, scope) DO NOTHING;
+ON CONFLICT (address, scope) DO UPDATE SET created_at = excluded.created_at, reason = excluded.reason
+WHERE excluded.created_at > email_suppression.created_at AND excluded.provider = email_suppression.provider;
+
+-- By the provider that said it, unless it said so after `at`: news come in any order.
+-- name: mail_lift :exec
+-- in: address text, scope text, provider text, at ts
+DELETE FROM email_suppression
+WHERE address = $address AND scope = $scope AND provider = $provider AND created_at <= $at;
 
 -- name: mail_unsuppress :exec
 -- in: address text, scope text?
@@ -137,6 +145,17 @@ DELETE FROM email_provider WHERE name = $name;
 -- name: mail_counts :many
 -- out: state text, n int
 SELECT state, COUNT(*) AS n FROM email_log GROUP BY state ORDER BY state;
+
+-- What happened to mail long ago.
+-- name: mail_prune_events :exec
+-- in: before ts, n int
+DELETE FROM email_event WHERE key IN (SELECT key FROM email_event WHERE received_at < $before LIMIT $n);
+
+-- The words of mail that was not sent and that nobody had sent again.
+-- name: mail_prune_vars :exec
+-- in: before ts
+UPDATE email_log SET vars = NULL
+WHERE vars IS NOT NULL AND updated_at < $before AND state IN ('failed', 'suppressed', 'in_doubt');
 
 -- Erasure of a person.
 -- name: mail_erase_member :exec

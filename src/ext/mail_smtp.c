@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "ext/mail.h"
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -222,14 +223,21 @@ static struct mail_verdict transfer_decide(const struct transfer *t)
     return mail_silence_decide(t->uploaded > 0 || t->reply == 354);
 }
 
+static bool host_loopback(const char *host)
+{
+    struct in_addr v4;
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
+    return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
+}
+
 static bool url_loopback(const char *url)
 {
     CURLU *u = curl_url();
     char *host = NULL;
     bool yes = curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
                curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK && host &&
-               (strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
-                strcmp(host, "[::1]") == 0);
+               host_loopback(host);
     curl_free(host);
     curl_url_cleanup(u);
     return yes;

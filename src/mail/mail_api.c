@@ -72,10 +72,23 @@ static err broken_store(struct req *r, const char *provider)
     return reply_empty(r, 200);
 }
 
+#define LATE_MS (5 * TS_MINUTE)
+
+/* An old call is good (repeats may carry the old time, and storing is idempotent), but told. */
+static void late_log(struct req *r)
+{
+    int64_t at;
+    sv text = req_header(r, "X-Twilio-Email-Event-Webhook-Timestamp");
+    if (sv_to_i64(text, &at) && at > 0 && at < ts_unix(clock_wall()) - LATE_MS / TS_SECOND)
+        log_event(LOG_INFO, "mail.webhook_late", "provider", "sendgrid", "timestamp",
+                  arena_cstr(r->mem, text), NULL);
+}
+
 /* POST /api/webhooks/email/sendgrid - an array of events. */
 static err mail_webhook_sendgrid(struct req *r)
 {
     const struct call *c = r->prepared;
+    late_log(r);
     if (json_kind(c->body) != JK_ARR || json_len(c->body) > EVENTS_MAX)
         return broken_store(r, "sendgrid");
     for (struct json_iter it = json_iter(c->body); json_next(&it);) {

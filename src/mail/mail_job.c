@@ -309,8 +309,22 @@ static err mail_send(struct job *j)
     return send(&w);
 }
 
+static err clean_run(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    (void)mem;
+    return mail_store_clean(tx, clock_now(), arg);
+}
+
+static err mail_clean(struct job *j)
+{
+    for (bool more = true; more;)
+        TRY(db_write(j->db, j->mem, clean_run, &more));
+    return OK;
+}
+
 static const struct job_kind kinds[] = {
     {.name = "mail_send", .run = mail_send, .max_attempts = 50},
+    {.name = "mail.clean", .run = mail_clean, .every = "50 3 * * *"},
 };
 const struct job_kind_set mail_jobs = JOB_SET(kinds);
 

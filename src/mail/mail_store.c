@@ -223,6 +223,14 @@ err mail_store_suppress(struct db_tx *tx, sv address, sv scope, sv reason, sv pr
     return q_mail_suppress(tx, NULL, &in, NULL);
 }
 
+err mail_store_lift(struct db_tx *tx, sv address, sv scope, sv provider, ts at)
+{
+    ARENA_AUTO mem = arena_new(0);
+    struct mail_lift_in in = {
+        .address = lower(mem, address), .scope = scope, .provider = provider, .at = at};
+    return q_mail_lift(tx, NULL, &in, NULL);
+}
+
 err mail_store_unsuppress(struct db_tx *tx, sv address, sv scope, bool *found)
 {
     ARENA_AUTO mem = arena_new(0);
@@ -312,12 +320,13 @@ static err event_mail(struct db_tx *tx, struct arena *mem, const struct mail_eve
 static err event_effect(struct db_tx *tx, const struct mail_event *e, sv id, ts now)
 {
     const struct mail_event_effect *f = &e->effect;
-    bool found;
+    /* News come in any order: what counts is when it happened. */
+    ts at = ts_is_none(e->at) ? now : ts_min(e->at, now);
     if (f->suppress && !sv_empty(e->address))
         TRY(mail_store_suppress(tx, e->address, sv_from(f->suppress), sv_from(f->reason),
-                                e->provider, now));
+                                e->provider, at));
     if (f->lift && !sv_empty(e->address))
-        TRY(mail_store_unsuppress(tx, e->address, sv_from(f->lift), &found));
+        TRY(mail_store_lift(tx, e->address, sv_from(f->lift), e->provider, at));
     if (f->kind != EVENT_STATE || !id.p)
         return OK;
     struct mail_rank_up_in up = {.id = id,
@@ -364,6 +373,21 @@ err mail_store_events(struct db_tx *tx, struct arena *mem, sv email_id, struct m
     *out = all;
     *n = got;
     return OK;
+}
+
+#define KEEP_EVENTS (180 * TS_DAY) /* providers repeat theirs for hours */
+#define KEEP_VARS   (30 * TS_DAY)
+#define CLEAN_N     1000
+
+/* The rows of the outbox stay: they are why one cause is one mail. */
+err mail_store_clean(struct db_tx *tx, ts now, bool *more)
+{
+    struct mail_prune_events_in events = {.before = ts_add(now, -KEEP_EVENTS), .n = CLEAN_N};
+    struct mail_prune_vars_in vars = {.before = ts_add(now, -KEEP_VARS)};
+    int64_t gone = 0;
+    TRY(q_mail_prune_events(tx, NULL, &events, &gone));
+    *more = gone == CLEAN_N;
+    return *more ? OK : q_mail_prune_vars(tx, NULL, &vars, NULL);
 }
 
 err mail_erase(struct db_tx *tx, const user_id *member)

@@ -44,6 +44,8 @@ err mail_store_suppressed(struct db_tx *tx, struct arena *mem, const struct mail
                           bool *found) MUST_USE;
 err mail_store_suppress(struct db_tx *tx, sv address, sv scope, sv reason, sv provider,
                         ts now) MUST_USE;
+/* A provider takes back what it said up to `at`. */
+err mail_store_lift(struct db_tx *tx, sv address, sv scope, sv provider, ts at) MUST_USE;
 /* scope SV_NULL: all of them. *found = there was one. */
 err mail_store_unsuppress(struct db_tx *tx, sv address, sv scope, bool *found) MUST_USE;
 struct mail_suppression {
@@ -71,5 +73,7 @@ struct mail_event {
 /* Stores it once and raises the mail's state; *fresh = false for a repeat. */
 err mail_store_event(struct db_tx *tx, struct arena *mem, const struct mail_event *e, ts now,
                      bool *fresh) MUST_USE;
+/* Forgets what is no longer needed, a part at a time; *more = there may be more. */
+err mail_store_clean(struct db_tx *tx, ts now, bool *more) MUST_USE;
 err mail_store_events(struct db_tx *tx, struct arena *mem, sv email_id, struct mail_event **out,
                       size_t *n) MUST_USE;

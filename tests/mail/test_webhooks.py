@@ -1,6 +1,7 @@
 """What providers report: signatures, repeats, ranks, suppression; one-click unsubscribe. email/CONTRACT §7-§9."""
 import base64
 import json
+import time
 
 import pytest
 import requests
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fakes import load, mail_row, put_mail, wait_state
 
+from harness import wait_until
 from harness.process import PATIENCE
 
 SENDGRID, POSTMARK = "/api/webhooks/email/sendgrid", "/api/webhooks/email/postmark"
@@ -104,6 +106,61 @@ def test_bounce_suppresses(hooked, grid, admin):
     assert boss.delete("/api/admin/email/suppressions/member@example.test").status == 404
     assert [a["action"] for a in boss.get("/api/admin/audit").json["data"]] == ["mail.unsuppress"]
     wait_state(sql, hooked, put_mail(sql, hooked), "accepted")
+
+
+def test_news_of_what_one_wishes_in_any_order(hooked, grid):
+    """An unsubscription that is newer than the wish to have mail again is not lifted by it, whichever comes first; one
+    provider takes back nothing of the other's."""
+    def wish(event, at):
+        e = {"email": "Wish@example.test", "event": event, "timestamp": at, "sg_message_id": f"x{at}"}
+        assert grid.post(hooked, [e]).status_code == 200
+        return sql(hooked, "SELECT scope FROM email_suppression WHERE address = 'wish@example.test'")
+
+    assert wish("group_unsubscribe", 1790000300) == [("optional",)]
+    assert wish("group_resubscribe", 1790000200) == [("optional",)]  # older, but late
+    change = {"RecordType": "SubscriptionChange", "Recipient": "wish@example.test", "SuppressSending": False,
+              "MessageStream": "broadcast", "ChangedAt": "2026-11-29T00:00:00Z"}
+    assert postmark(hooked, change).status_code == 200
+    assert wish("group_unsubscribe", 1790000400) == [("optional",)]  # and once more
+    assert wish("group_resubscribe", 1790000350) == [("optional",)]
+    assert wish("group_resubscribe", 1790000401) == []
+
+
+def test_an_old_call_is_taken_and_told(hooked, grid):
+    event = [{"event": "processed", "email": "a@b.test", "timestamp": 1, "sg_message_id": "x"}]
+    assert grid.post(hooked, event, timestamp="1600000000").status_code == 200
+    assert events(hooked) == [("processed",)]
+    assert grid.post(hooked, event, timestamp="4000000000").status_code == 200
+    process = hooked.process
+    hooked.stop()
+    told = [line for line in process.output().splitlines() if "mail.webhook_late" in line]
+    assert len(told) == 1 and "1600000000" in told[0]
+
+
+def test_what_is_long_over_is_forgotten(hooked, grid):
+    """Events after half a year, the words of unsent mail after a month, those of expired mail at once; rows stay."""
+    hooked.stop()
+    failed, doubt, young = (put_mail(sql, hooked, to=f"{n}@example.test") for n in ("failed", "doubt", "young"))
+    expired = put_mail(sql, hooked, to="expired@example.test", vars={"url": "secret"}, expires=1)
+    day, clock = 24 * 3600 * 1000, int(time.time() * 1000)
+    sql(hooked, "DELETE FROM job WHERE key <> ?", expired)
+    for mail, state, age in ((failed, "failed", 31), (doubt, "in_doubt", 31), (young, "failed", 29)):
+        sql(hooked, "UPDATE email_log SET state = ?, rank = 3, updated_at = ? WHERE id = ?", state, clock - age * day, mail)
+    for n in range(2100):
+        age = 181 if n < 2050 else 179
+        sql(hooked, "INSERT INTO email_event (key, provider, type, received_at) VALUES (?, 'sendgrid', 'open', ?)", f"k{n}",
+            clock - age * day) if hooked.engine != "pg" else None
+    if hooked.engine == "pg":
+        sql(hooked, "INSERT INTO email_event (key, provider, type, received_at) SELECT 'k' || n, 'sendgrid', 'open',"
+            f" {clock} - CASE WHEN n < 2050 THEN 181 ELSE 179 END * {day}::bigint FROM generate_series(0, 2099) AS n")
+    sql(hooked, "INSERT INTO job (id, kind, payload, state, priority, run_at, attempt, crashes, token, cancel, created_at)"
+        " VALUES ('job_clean', 'mail.clean', '{}', 'ready', 0, 1, 0, 0, 0, 0, 1)")
+    hooked.start()
+    wait_until(lambda: sql(hooked, "SELECT state FROM job WHERE id = 'job_clean'") == [("done",)])
+    assert int(sql(hooked, "SELECT COUNT(*) FROM email_event")[0][0]) == 50
+    assert wait_state(sql, hooked, expired, "expired")["vars"] in (None, "")
+    kept = dict(sql(hooked, "SELECT recipient, COALESCE(vars, '') FROM email_log"))
+    assert kept == {"failed@example.test": "", "doubt@example.test": "", "young@example.test": "{}", "expired@example.test": ""}
 
 
 def test_news_end_doubt(make_server, provider, grid):

@@ -100,6 +100,7 @@ static const struct {
     {"export_*",
      "all of one person, asked by an operator now and then: no write pays for an index of it"},
     {"mail_counts", "counts"},
+    {"mail_prune_*", "once a day, at night: no write pays for an index of it"},
     {"job_counts", "counts"},
     {"job_list", "an administrator's page: from the newest key on, as far as a page needs"},
     {"mail_list", "an administrator's page: from the newest key on, as far as a page needs"},
