@@ -6,6 +6,7 @@
 #include "mail/mail_render.h"
 #include "mail/template.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -40,37 +41,67 @@ static bool nearly_empty(struct arena *mem, const char *name)
                          object(mem, "{}"), &text) == OK;
 }
 
-static int check(bool as_json)
+struct verdicts {
+    struct jw w;
+    bool as_json;
+    size_t bad;
+};
+
+static void verdict(struct verdicts *v, const char *name, sv problem)
+{
+    v->bad += problem.p != NULL;
+    jw_obj(&v->w);
+    jw_kstr(&v->w, "template", sv_from(name));
+    jw_kbool(&v->w, "ok", problem.p == NULL);
+    jw_kstr(&v->w, "problem", problem);
+    jw_obj_end(&v->w);
+    if (!v->as_json)
+        printf("%-26s %.*s\n", name, SV_ARG(problem.p ? problem : SV("ok")));
+}
+
+static sv template_problem(struct arena *mem, const char *name)
+{
+    struct mail_text text = {0};
+    err e = render(mem, name, &text);
+    if (e != OK)
+        return arena_sv(mem, sv_from(err_detail(e)));
+    if (text.missing.n)
+        return arena_printf(mem, "missing variable: %.*s", SV_ARG(text.missing));
+    return nearly_empty(mem, name) ? SV_NULL : SV("breaks without its optional variables");
+}
+
+/* A folder that is not there, or a file that wins over nothing: somebody thinks it does. */
+static void folder_check(struct verdicts *v, const char *folder)
+{
+    DIR *d = opendir(folder);
+    if (!d) {
+        verdict(v, folder, SV("this folder cannot be read"));
+        return;
+    }
+    for (const struct dirent *e; (e = readdir(d)) != NULL;)
+        if (e->d_name[0] != '.' && !template_built_in(e->d_name))
+            verdict(v, e->d_name, SV("there is no built-in file of this name: it is never used"));
+    closedir(d);
+}
+
+static int check(const char *folder, bool as_json)
 {
     ARENA_AUTO mem = arena_new(0);
-    const char *const *names;
-    size_t n = template_names(&names), bad = 0;
     BUF_AUTO b = {0};
-    struct jw w = {.out = &b};
-    jw_arr(&w);
-    for (size_t i = 0; i < n; i++) {
-        struct mail_text text = {0};
-        err e = render(mem, names[i], &text);
-        sv problem = e != OK ? arena_sv(mem, sv_from(err_detail(e)))
-                     : text.missing.n
-                         ? arena_printf(mem, "missing variable: %.*s", SV_ARG(text.missing))
-                     : !nearly_empty(mem, names[i]) ? SV("breaks without its optional variables")
-                                                    : SV_NULL;
-        bad += problem.p != NULL;
-        jw_obj(&w);
-        jw_kstr(&w, "template", sv_from(names[i]));
-        jw_kbool(&w, "ok", problem.p == NULL);
-        jw_kstr(&w, "problem", problem);
-        jw_obj_end(&w);
-        if (!as_json)
-            printf("%-26s %.*s\n", names[i], SV_ARG(problem.p ? problem : SV("ok")));
-    }
-    jw_arr_end(&w);
+    struct verdicts v = {.w = {.out = &b}, .as_json = as_json};
+    const char *const *names;
+    size_t n = template_names(&names);
+    jw_arr(&v.w);
+    for (size_t i = 0; i < n; i++)
+        verdict(&v, names[i], template_problem(mem, names[i]));
+    if (folder && *folder)
+        folder_check(&v, folder);
+    jw_arr_end(&v.w);
     if (as_json)
         printf("%.*s\n", SV_ARG(buf_sv(&b)));
     else
-        printf("%zu templates, %zu wrong\n", n, bad);
-    return bad ? EXIT_WRONG : EXIT_OK;
+        printf("%zu templates, %zu wrong\n", n, v.bad);
+    return v.bad ? EXIT_WRONG : EXIT_OK;
 }
 
 static int preview(const char *name, bool text_only)
@@ -188,7 +219,7 @@ int cmd_email(int argc, char **argv)
     /* The templates need no database: they are checked before a server is set up. */
     template_dir_set(folder ? folder : getenv("EMAIL_TEMPLATES_DIR"));
     if (sub == CHECK)
-        return check(as_json);
+        return check(folder ? folder : getenv("EMAIL_TEMPLATES_DIR"), as_json);
     if (sub == PREVIEW)
         return preview(word, text_only);
     APP_AUTO app = {0};

@@ -46,5 +46,7 @@ err template_mail(struct arena *mem, sv name, const json *common, const json *va
                   struct mail_text *out) MUST_USE;
 /* All templates of the set, sorted, without ".mail". */
 size_t template_names(const char *const **out);
+/* Is there a built-in file of this name that a folder's can win over? */
+bool template_built_in(const char *file);
 /* Sample variables of a template, for check and preview; NULL if there are none. */
 const json *template_sample(struct arena *mem, const char *name);

@@ -39,6 +39,14 @@ err template_read(struct arena *mem, const char *name, sv *out)
     return ERR_NOT_FOUND;
 }
 
+bool template_built_in(const char *file)
+{
+    for (unsigned i = 0; i < mail_template_files_n; i++)
+        if (strcmp(mail_template_files[i].name, file) == 0)
+            return true;
+    return false;
+}
+
 size_t template_names(const char *const **out)
 {
     static const char *names[64];

@@ -98,7 +98,7 @@ def test_bounce_suppresses(hooked, grid, admin):
          "reason": "550 5.1.1 no such user", "sg_message_id": "x.1"}
     assert grid.post(hooked, [e]).status_code == 200
     assert mail_row(sql, hooked, mail)["state"] == "bounced"
-    assert wait_state(sql, hooked, put_mail(sql, hooked), "suppressed")["attempts"] == 0
+    assert wait_state(sql, hooked, put_mail(sql, hooked), "suppressed")["attempts"] in (0, "0")
     boss = admin(hooked)
     listed = boss.get("/api/admin/email/suppressions").json["data"]
     assert [(x["address"], x["reason"]) for x in listed] == [("member@example.test", "bounce")]
