@@ -99,7 +99,7 @@ err checkpointer_open(struct sqlite *s, const char *path, struct writer *w,
                       struct checkpointer **out)
 {
     struct sq_conn *conn;
-    TRY(sq_conn_open(path, SQ_WRITE, false, &conn));
+    TRY(sq_conn_open(path, SQ_FOLD, false, &conn));
     struct checkpointer *c = calloc(1, sizeof *c);
     assert(c);
     c->sqlite = s;
