@@ -60,6 +60,7 @@ class Query:
         self.ins, self.outs = [], []
         self.bodies = {"": [], "pg": []}  # engine -> [(line, text)]
         self.json = False  # `-- json`: its rows can be written as they are
+        self.each = False  # `-- each`: many runs in a transaction of their own, in one round trip
         self.kept = False  # `-- kept`: its rows are kept as long as a reader's snapshot
 
     def text(self, engine):
@@ -94,6 +95,7 @@ def parse_file(path, mistakes):
         variant = re.match(r"\s*--\s*\[(\w+)\]\s*$", line)
         kept = re.match(r"\s*--\s*kept\s*$", line)
         as_json = re.match(r"\s*--\s*json\s*$", line)
+        each = re.match(r"\s*--\s*each\s*$", line)
         if head:
             m = re.fullmatch(r"([A-Za-z0-9_]+)\s+:(\w+)\s*", head.group(1))
             now, engine = None, ""
@@ -111,6 +113,8 @@ def parse_file(path, mistakes):
             (now.ins if field.group(1) == "in" else now.outs).extend(fields)
         elif as_json and now:
             now.json = True
+        elif each and now:
+            now.each = True
         elif kept and now:
             now.kept = True
         elif variant and now:
@@ -139,6 +143,8 @@ def check(q, mistakes):
         mistakes.add(q.path, q.line, f"{q.name} is :exec but has out:")
     if q.kept and (q.kind == "exec" or writes(q)):
         mistakes.add(q.path, q.line, f"{q.name} is kept but does not only read")
+    if q.each and (q.kind != "exec" or not q.ins):
+        mistakes.add(q.path, q.line, f"{q.name} is run for each, but is not :exec with in:")
     if q.kind != "exec" and not q.outs:
         mistakes.add(q.path, q.line, f"{q.name} is :{q.kind} but has no out:")
     if q.json and (q.kind == "exec" or any(t == "blob" for _, t, _ in q.outs)):
@@ -201,6 +207,10 @@ def prototype(q):
     return f"err q_{q.name}({', '.join(args)})"
 
 
+def each_prototype(q):
+    return f"err q_{q.name}_each(struct db *db, const struct {q.name}_in *all, size_t n, int64_t *changed)"
+
+
 def json_prototypes(q):
     """Of `-- json`: the members of one row (within an object that the caller opened), and rows as an array."""
     return [f"void {q.name}_json(struct jw *w, const struct {q.name}_row *row)",
@@ -242,6 +252,8 @@ def header(queries):
         if q.outs:
             out.append(struct(q.name + "_row", q.outs))
         out.append(prototype(q) + " MUST_USE;")
+        if q.each:
+            out.append(each_prototype(q) + " MUST_USE;")
         if q.json:
             out += [f"{p};" for p in json_prototypes(q)]
         out.append("")
@@ -255,6 +267,20 @@ GET = {("text", False): "v[{i}].s", ("text", True): "v[{i}].s", ("blob", False):
        ("bool", True): "to_opt(&v[{i}])", ("ts", False): "(ts){{v[{i}].i}}", ("ts", True): "(ts){{v[{i}].i}}"}
 
 
+def parameters(q):
+    return [("of_opt(in->{n})" if null and t in ("int", "bool") else SET[t]).format(n=n) for n, t, null in q.ins]
+
+
+def each_function(q):
+    k = len(q.ins)
+    return "\n".join([
+        each_prototype(q), "{", f"    struct db_val *v = malloc((n * {k} + 1) * sizeof *v);", "    assert(v);",
+        "    for (size_t i = 0; i < n; i++) {", f"        const struct {q.name}_in *in = &all[i];"]
+        + [f"        v[i * {k} + {i}] = {value};" for i, value in enumerate(parameters(q))]
+        + ["    }", f"    err e = db_write_each(db, Q_{q.name.upper()}, v, n, changed);", "    free(v);", "    return e;", "}",
+           ""])
+
+
 def function(q):
     out = []
     if q.outs:
@@ -265,10 +291,7 @@ def function(q):
     if q.ins:
         arg = "v"
         out += [f"    const struct db_val v[{len(q.ins)}] = {{"]
-        for n, t, null in q.ins:
-            maker = "of_opt(in->{n})" if null and t in ("int", "bool") else SET[t]
-            out.append(f"        {maker.format(n=n)},")
-        out += ["    };"]
+        out += [f"        {value}," for value in parameters(q)] + ["    };"]
     out.append(f"    TRY(db_run(tx, mem, Q_{q.name.upper()}, {arg}, &r));")
     if q.kind == "one":
         out += ["    if (r.n == 0)", "        return ERR_NOT_FOUND;", f"    {q.name}_get(r.v, out);"]
@@ -323,8 +346,8 @@ def c_bool(v):
 
 
 def source(queries):
-    out = ["/* Made by tools/sqlgen.py of sql/query: do not edit. */", '#include "queries.h"', "",
-           "const struct db_stmt db_stmts[] = {"]
+    out = ["/* Made by tools/sqlgen.py of sql/query: do not edit. */", '#include "queries.h"', "", "#include <assert.h>", "#include <stdlib.h>",
+           "", "const struct db_stmt db_stmts[] = {"]
     for q in queries:
         out.append(f'    {{"{q.name}",\n     {quote(numbered(q, ""))},\n     {quote(numbered(q, "pg"))},\n'
                    f'     {c_bool(writes(q))}, {c_bool(q.kept)}, {len(q.ins)}, {len(q.outs)}, '
@@ -332,7 +355,7 @@ def source(queries):
     if not queries:
         out.append("    {0},")
     out += ["};", f"const unsigned db_stmts_n = {len(queries)};", "", HELPERS]
-    return "\n".join(out + [function(q) for q in queries] + [json_functions(q) for q in queries if q.json])
+    return "\n".join(out + [function(q) for q in queries] + [each_function(q) for q in queries if q.each] + [json_functions(q) for q in queries if q.json])
 
 
 # Marks in a schema file, and in the text that is made of it (src/db/migrate.c cuts there).

@@ -13,12 +13,12 @@ ON CONFLICT (kind, live_key) DO UPDATE SET
                     THEN excluded.run_at ELSE job.rerun_at END
 RETURNING id;
 
+-- LIMIT and not MIN: PostgreSQL may read all that are ready for a MIN.
 -- name: job_next_due :one
--- out: at ts?
-SELECT MIN(run_at) AS at FROM (
-    SELECT MIN(run_at) AS run_at FROM job WHERE state = 'ready' AND priority = -1
-    UNION ALL SELECT MIN(run_at) FROM job WHERE state = 'ready' AND priority = 0
-    UNION ALL SELECT MIN(run_at) FROM job WHERE state = 'ready' AND priority = 1) AS lanes;
+-- out: urgent ts?, normal ts?, late ts?
+SELECT (SELECT run_at FROM job WHERE state = 'ready' AND priority = -1 ORDER BY run_at LIMIT 1) AS urgent,
+    (SELECT run_at FROM job WHERE state = 'ready' AND priority = 0 ORDER BY run_at LIMIT 1) AS normal,
+    (SELECT run_at FROM job WHERE state = 'ready' AND priority = 1 ORDER BY run_at LIMIT 1) AS late;
 
 -- Suspects (two crashes) are claimed alone: the third is then surely theirs.
 -- name: job_claim :many
@@ -38,6 +38,7 @@ FROM due WHERE job.id = due.id
 RETURNING job.id, job.kind, job.key, job.payload, job.attempt, job.token, job.run_at;
 
 -- name: job_done :exec
+-- each
 -- in: id text, token int, now ts
 UPDATE job SET state = CASE WHEN rerun_at IS NULL THEN 'done' ELSE 'ready' END,
     live_key = CASE WHEN rerun_at IS NULL THEN NULL ELSE live_key END,

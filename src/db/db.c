@@ -185,6 +185,32 @@ err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_v
     return e;
 }
 
+struct each {
+    unsigned stmt;
+    const struct db_val *in;
+    size_t n;
+    int64_t *changed;
+};
+
+static err each_run(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    const struct each *a = arg;
+    for (size_t i = 0; i < a->n; i++) {
+        struct db_rows rows;
+        TRY(db_run(tx, mem, a->stmt, a->in + i * db_stmts[a->stmt].nparams, &rows));
+        a->changed[i] = rows.changed;
+    }
+    return OK;
+}
+
+err db_write_each(struct db *db, unsigned stmt, const struct db_val *in, size_t n, int64_t *changed)
+{
+    assert(db_stmts[stmt].writes && db_stmts[stmt].ncols == 0);
+    struct each a = {stmt, in, n, changed};
+    return db->engine == DB_PG ? pg_write_each(db, stmt, in, n, changed)
+                               : db_write(db, NULL, each_run, &a);
+}
+
 static err ping(struct db_tx *tx, struct arena *mem, void *arg)
 {
     struct db_ping_row row;

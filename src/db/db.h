@@ -109,6 +109,12 @@ extern const unsigned db_stmts_n;
 err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_val *in,
            struct db_rows *out) MUST_USE;
 
+/* A transaction of its own: one writing statement with n rows of parameters, one after another; on
+ * PostgreSQL all of it in one round trip. changed[i] = the rows that the i-th run changed. It is
+ * not run again after a failure. Errors as db_write's. */
+err db_write_each(struct db *db, unsigned stmt, const struct db_val *in, size_t n,
+                  int64_t *changed) MUST_USE;
+
 /* As db_read, with the patience of /readyz: on PostgreSQL at most 2 s for a connection and 2 s for
  * each answer, so that a frozen server is noticed soon. */
 err db_read_soon(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;

@@ -137,6 +137,8 @@ err pg_read(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
 /* Once, with the patience of /readyz. */
 err pg_read_soon(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
 err pg_write(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
+err pg_write_each(struct db *db, unsigned stmt, const struct db_val *in, size_t n,
+                  int64_t *changed) MUST_USE;
 err pg_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,
            const struct db_val *in, struct db_rows *out) MUST_USE;
 err pg_script(struct db_tx *tx, const char *sql) MUST_USE;

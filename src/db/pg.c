@@ -10,23 +10,15 @@
 #define BEGIN_READ  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 #define BEGIN_WRITE "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 #define POOL_SIZE   16
-#define PARAMS_MAX  64
 #define WAIT_MS     5000 /* for a free connection */
 #define SOON_MS     2000
 
 err pg_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,
            const struct db_val *in, struct db_rows *out)
 {
-    const char *values[PARAMS_MAX];
-    int lengths[PARAMS_MAX], formats[PARAMS_MAX];
-    union pg_int ints[PARAMS_MAX];
-    for (unsigned i = 0; i < s->nparams; i++) {
-        values[i] = pg_encode(&in[i], &ints[i], &lengths[i]);
-        formats[i] = 1;
-    }
     PGresult *r = NULL;
     tx->pg->dirty |= s->writes;
-    TRY(pg_statement(tx->pg, s, id, values, lengths, formats, &r));
+    TRY(pg_statement(tx->pg, s, id, in, &r));
     size_t n = (size_t)PQntuples(r), cols = (size_t)PQnfields(r);
     err e = OK;
     if (cols != s->ncols)
@@ -207,6 +199,32 @@ err pg_read_soon(struct db *db, struct arena *mem, db_fn fn, void *arg)
 err pg_write(struct db *db, struct arena *mem, db_fn fn, void *arg)
 {
     return transact(db, true, mem, fn, arg);
+}
+
+err pg_write_each(struct db *db, unsigned stmt, const struct db_val *in, size_t n, int64_t *changed)
+{
+    const struct db_stmt *s = &db_stmts[stmt];
+    const struct db_tx tx = {.db = db, .writable = true};
+    for (size_t i = 0; i < n; i++)
+        TRY(stmt_check(&tx, s, in + i * s->nparams));
+    struct pg_conn *c;
+    TRY(pg_acquire(db->pg, WAIT_MS, &c));
+    err_clear();
+    err e = pg_later(c, BEGIN_WRITE);
+    if (e == OK)
+        e = pg_commit_each(c, stmt, in, n, changed);
+    if (e != OK) {
+        struct err_info why = *err_last();
+        if (!c->lost)
+            roll_back(c);
+        else if (why.code == ERR_DB)
+            e = FAIL(ERR_WRITE_UNCERTAIN, "%s: it is not known whether this was stored",
+                     why.detail);
+        if (e != ERR_WRITE_UNCERTAIN)
+            err_restore(&why);
+    }
+    pg_release(db->pg, c);
+    return e;
 }
 
 /* -------- opening -------- */

@@ -117,8 +117,10 @@ static err next_result(struct pg_conn *c, const char *what, int64_t until, PGres
 struct flight {
     const char *what;
     unsigned sent;
-    bool *prepared; /* set when the last but one, a PREPARE, succeeded */
-    PGresult **last;
+    bool *prepared; /* set when command number prepare_at, a PREPARE, succeeded */
+    unsigned prepare_at;
+    PGresult **keep; /* the results of nkeep commands from number keep_at on */
+    unsigned keep_at, nkeep;
 };
 
 static bool send_command(struct pg_conn *c, struct flight *f, const char *sql)
@@ -150,10 +152,10 @@ static err command_result(struct pg_conn *c, const struct flight *f, unsigned i,
         PQclear(r);
         return e;
     }
-    if (f->prepared && i + 2 == f->sent)
+    if (f->prepared && i == f->prepare_at)
         *f->prepared = true;
-    if (f->last && i + 1 == f->sent)
-        *f->last = r;
+    if (i >= f->keep_at && i - f->keep_at < f->nkeep)
+        f->keep[i - f->keep_at] = r;
     else
         PQclear(r);
     return OK;
@@ -183,14 +185,14 @@ static err land(struct pg_conn *c, const struct flight *f)
 
 static err fly(struct pg_conn *c, const struct flight *f, bool sent)
 {
-    PGresult *none = NULL, **last = f->last ? f->last : &none;
-    *last = NULL;
+    for (unsigned i = 0; i < f->nkeep; i++)
+        f->keep[i] = NULL;
     if (!sent || !PQpipelineSync(c->h))
         return lost(c, f->what, PQerrorMessage(c->h));
     err e = land(c, f);
-    if (e != OK) {
-        PQclear(*last);
-        *last = NULL;
+    for (unsigned i = 0; i < f->nkeep && e != OK; i++) {
+        PQclear(f->keep[i]);
+        f->keep[i] = NULL;
     }
     return e;
 }
@@ -215,6 +217,7 @@ err pg_later(struct pg_conn *c, const char *sql)
 static bool send_prepare(struct pg_conn *c, struct flight *f, const struct db_stmt *s,
                          const char *name)
 {
+    assert(s->nparams <= PARAMS_MAX);
     Oid types[PARAMS_MAX];
     for (unsigned i = 0; i < s->nparams; i++)
         types[i] = s->param_types[i] == 'i' ? 20 : s->param_types[i] == 'b' ? 17 : 25;
@@ -222,21 +225,60 @@ static bool send_prepare(struct pg_conn *c, struct flight *f, const struct db_st
     return PQsendPrepare(c->h, name, s->pg, (int)s->nparams, types);
 }
 
-err pg_statement(struct pg_conn *c, const struct db_stmt *s, unsigned id, const char *const *values,
-                 const int *lengths, const int *formats, PGresult **out)
+/* Statement `id` of the flight, once for each of n rows of parameters. */
+static bool send_statement(struct pg_conn *c, struct flight *f, unsigned id,
+                           const struct db_val *in, unsigned n)
 {
+    const struct db_stmt *s = &db_stmts[id];
+    const char *values[PARAMS_MAX];
+    int lengths[PARAMS_MAX], formats[PARAMS_MAX];
+    union pg_int ints[PARAMS_MAX];
     char name[16];
-    assert(s->nparams <= PARAMS_MAX);
     snprintf(name, sizeof name, "q%u", id);
-    struct flight f = {.what = s->name, .last = out};
-    bool sent = send_pending(c, &f);
-    if (sent && !c->prepared[id]) {
-        f.prepared = &c->prepared[id];
-        sent = send_prepare(c, &f, s, name);
+    if (!c->prepared[id]) {
+        f->prepared = &c->prepared[id];
+        f->prepare_at = f->sent;
+        if (!send_prepare(c, f, s, name))
+            return false;
     }
-    f.sent++;
-    sent = sent && PQsendQueryPrepared(c->h, name, (int)s->nparams, values, lengths, formats, 1);
+    f->keep_at = f->sent;
+    f->nkeep = n;
+    for (; n > 0; n--, in += s->nparams) {
+        for (unsigned i = 0; i < s->nparams; i++) {
+            values[i] = pg_encode(&in[i], &ints[i], &lengths[i]);
+            formats[i] = 1;
+        }
+        f->sent++;
+        if (!PQsendQueryPrepared(c->h, name, (int)s->nparams, values, lengths, formats, 1))
+            return false;
+    }
+    return true;
+}
+
+err pg_statement(struct pg_conn *c, const struct db_stmt *s, unsigned id, const struct db_val *in,
+                 PGresult **out)
+{
+    *out = NULL;
+    struct flight f = {.what = s->name, .keep = out};
+    bool sent = send_pending(c, &f) && send_statement(c, &f, id, in, 1);
     return fly(c, &f, sent);
+}
+
+err pg_commit_each(struct pg_conn *c, unsigned id, const struct db_val *in, size_t n,
+                   int64_t *changed)
+{
+    PGresult **got = calloc(n + 1, sizeof(PGresult *));
+    assert(got);
+    struct flight f = {.what = db_stmts[id].name, .keep = got};
+    bool sent = send_pending(c, &f) && send_statement(c, &f, id, in, (unsigned)n) &&
+                send_command(c, &f, "COMMIT");
+    err e = fly(c, &f, sent);
+    for (size_t i = 0; i < n && e == OK; i++) {
+        changed[i] = atoll(PQcmdTuples(got[i]));
+        PQclear(got[i]);
+    }
+    free(got);
+    return e;
 }
 
 err pg_conn_lock(struct pg_conn *c, sv key)

@@ -44,8 +44,11 @@ err pg_later(struct pg_conn *c, const char *sql) MUST_USE;
 err pg_command(struct pg_conn *c, const char *sql) MUST_USE;
 /* Sends what is pending, then statement `id` (prepared if it is not yet); the result is the
  * caller's to clear. */
-err pg_statement(struct pg_conn *c, const struct db_stmt *s, unsigned id, const char *const *values,
-                 const int *lengths, const int *formats, PGresult **out) MUST_USE;
+err pg_statement(struct pg_conn *c, const struct db_stmt *s, unsigned id, const struct db_val *in,
+                 PGresult **out) MUST_USE;
+/* What is pending, statement `id` with each of n rows of parameters, and COMMIT. */
+err pg_commit_each(struct pg_conn *c, unsigned id, const struct db_val *in, size_t n,
+                   int64_t *changed) MUST_USE;
 err pg_conn_script(struct pg_conn *c, const char *sql) MUST_USE;
 err pg_conn_lock(struct pg_conn *c, sv key) MUST_USE;
 

@@ -8,7 +8,9 @@
 
 #define POLL_MS      1000 /* other processes enqueue too */
 #define POLL_DEV_MS  100
-#define AHEAD        2 /* claimed jobs a thread */
+#define AHEAD_LEAST  2 /* claimed jobs a thread */
+#define AHEAD_MOST   8
+#define PACE_US      INT64_C(100000)
 #define RATES_MAX    16
 #define STOP_WAIT_US (10 * INT64_C(1000000))
 
@@ -29,7 +31,7 @@ void job_rate_set(const char *kind, int per_minute)
 
 struct look {
     bool dev;
-    ts due;
+    ts due[3]; /* the urgent lane's first job, the normal one's, the late one's */
     bool moved;
     int64_t offset;
 };
@@ -45,7 +47,9 @@ static err look_run(struct db_tx *tx, struct arena *mem, void *arg)
     }
     struct job_next_due_row row;
     TRY(q_job_next_due(tx, mem, &row));
-    l->due = row.at;
+    l->due[0] = row.urgent;
+    l->due[1] = row.normal;
+    l->due[2] = row.late;
     return OK;
 }
 
@@ -131,12 +135,39 @@ static void over_rate(struct job_runner *r, struct arena *mem, struct kind_state
     job_doubt(r);
 }
 
+/* As many are claimed as ended in the last tenth of a second: short jobs are worth larger claims,
+ * and none waits long in our hand while another process is idle. With the lock. */
+static void pace(struct job_runner *r)
+{
+    int64_t now = clock_mono_us(), passed = now - r->paced_us;
+    if (passed < PACE_US)
+        return;
+    int64_t most = r->ended * PACE_US / passed, least = (int64_t)r->threads * AHEAD_LEAST;
+    most = most > r->threads * AHEAD_MOST ? (int64_t)r->threads * AHEAD_MOST : most;
+    r->ahead = (unsigned)(most < least ? least : most);
+    r->ended = 0;
+    r->paced_us = now;
+}
+
 static size_t free_slots(struct job_runner *r, bool alone)
 {
     pthread_mutex_lock(&r->lock);
-    size_t most = alone ? 1 : (size_t)r->threads * AHEAD, busy = r->in_flight;
+    pace(r);
+    size_t most = alone ? 1 : r->ahead, busy = r->in_flight;
     pthread_mutex_unlock(&r->lock);
     return busy < most ? most - busy : 0;
+}
+
+/* When the first job of all lanes is due; lanes[i]: is lane i's? */
+static ts first_due(const struct look *l, ts now, bool *lanes)
+{
+    ts first = TS_NONE;
+    for (int i = 0; i < 3; i++) {
+        lanes[i] = !ts_is_none(l->due[i]) && !ts_before(now, l->due[i]);
+        if (ts_is_none(first) || (!ts_is_none(l->due[i]) && ts_before(l->due[i], first)))
+            first = l->due[i];
+    }
+    return first;
 }
 
 /* One look: claims what is due; returns for how long nothing will be (0: look again at once). */
@@ -157,16 +188,17 @@ static int64_t dispatch(struct job_runner *r, struct arena *mem)
     if (slots == 0)
         return poll; /* a finished job rings */
     ts now = clock_now();
-    if (ts_is_none(l.due))
-        return poll;
-    if (ts_before(now, l.due))
-        return l.due.ms - now.ms < poll ? l.due.ms - now.ms : poll;
     int64_t rate_wait = 0;
     struct claim c = {.want = {.now = now,
                                .until = ts_add(clock_wall(), JOB_LEASE_MS),
                                .n = (int64_t)slots,
                                .worker = sv_from(r->worker),
                                .alone = alone}};
+    ts due = first_due(&l, now, c.want.lanes);
+    if (ts_is_none(due))
+        return poll;
+    if (ts_before(now, due))
+        return due.ms - now.ms < poll ? due.ms - now.ms : poll;
     c.want.kinds = kinds_open(r, mem, &rate_wait);
     e = db_write(r->db, mem, claim_run, &c);
     if (e != OK) {
@@ -280,6 +312,10 @@ err job_runner_start(struct app *app, struct db *db, const struct job_kind_set *
     r->dev = app && app->set.dev;
     r->threads = threads ? threads : 8;
     r->tail = &r->head;
+    r->ahead = r->threads * AHEAD_LEAST;
+    r->paced_us = clock_mono_us();
+    r->ends.last = &r->ends.first;
+    pthread_mutex_init(&r->ends.lock, NULL);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->work, NULL);
     job_worker_name(r->worker, sizeof r->worker);
@@ -348,5 +384,6 @@ void job_runner_stop(struct job_runner *r)
         pthread_join(r->workers[i], NULL);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->work);
+    pthread_mutex_destroy(&r->ends.lock);
     runner_free(r);
 }

@@ -38,6 +38,8 @@ err job_store_claim(struct db_tx *tx, struct arena *mem, const struct job_want *
     struct job_claimed *all = ARENA_ARRAY(mem, struct job_claimed, in->n);
     size_t have = 0;
     for (int64_t lane = -1; lane <= 1 && have < (size_t)in->n; lane++) {
+        if (!in->lanes[lane + 1])
+            continue;
         struct job_claim_in q = {.lane = lane,
                                  .now = in->now,
                                  .n = in->n - (int64_t)have,
@@ -105,6 +107,20 @@ err job_store_done(struct db_tx *tx, sv id, int64_t token, ts now)
     int64_t changed = 0;
     err e = q_job_done(tx, NULL, &in, &changed);
     return fenced(e, changed > 0);
+}
+
+err job_store_done_each(struct db *db, const struct job_claimed *const *jobs, size_t n, ts now,
+                        bool *stored)
+{
+    struct job_done_in in[JOB_DONE_MOST] = {0};
+    int64_t changed[JOB_DONE_MOST];
+    assert(n <= JOB_DONE_MOST);
+    for (size_t i = 0; i < n; i++)
+        in[i] = (struct job_done_in){.id = jobs[i]->id, .token = jobs[i]->token, .now = now};
+    TRY(q_job_done_each(db, in, n, changed));
+    for (size_t i = 0; i < n; i++)
+        stored[i] = changed[i] > 0;
+    return OK;
 }
 
 err job_store_retry(struct db_tx *tx, sv id, int64_t token, ts run_at, bool uncount, sv error,

@@ -2,12 +2,14 @@
 #pragma once
 #include "job/job.h"
 
-#define JOB_LEASE_MS (60 * TS_SECOND)
+#define JOB_DONE_MOST 64
+#define JOB_LEASE_MS  (60 * TS_SECOND)
 
 struct job_want {
     ts now, until;
     int64_t n;
     sv kinds, worker; /* ",a,b," */
+    bool lanes[3];    /* of the urgent, the normal, the late lane? */
     bool alone;       /* of the suspects: those that two crashes were about */
 };
 struct job_claimed {
@@ -32,4 +34,7 @@ struct job_rescued {
 /* Gives back the jobs of a worker that died, as far as their leases ended before `wall`. */
 err job_store_rescue(struct db_tx *tx, struct arena *mem, sv worker, ts wall, ts now,
                      struct job_rescued **out, size_t *n) MUST_USE;
+/* In a transaction of its own, all or none of those that still have their lease: stored[i]. */
+err job_store_done_each(struct db *db, const struct job_claimed *const *jobs, size_t n, ts now,
+                        bool *stored) MUST_USE;
 void job_wake(void);

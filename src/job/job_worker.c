@@ -10,8 +10,6 @@
 
 #define MAX_ATTEMPTS 20
 #define PROGRESS_US  1000000
-#define STORE_US     (60 * INT64_C(1000000)) /* an outcome is tried to be stored for so long */
-#define STORE_AGAIN  200000                  /* us between two tries */
 
 struct finish {
     struct job *j;
@@ -138,7 +136,7 @@ static void log_failure(const struct job *j, enum job_outcome what, sv error)
               "id", id, "kind", j->kind, "attempt", attempt, "error", text, NULL);
 }
 
-static bool passing(err e)
+bool job_may_pass(err e)
 {
     return e == ERR_DB || e == ERR_DB_FULL || e == ERR_BUSY || e == ERR_RETRY ||
            e == ERR_WRITE_UNCERTAIN;
@@ -147,15 +145,26 @@ static bool passing(err e)
 /* The database may be away for a while; the token refuses what was stored already. */
 static err outcome_store(struct job_runner *r, const struct outcome *o)
 {
-    int64_t until = clock_mono_us() + STORE_US;
+    int64_t until = clock_mono_us() + JOB_STORE_US;
     for (;;) {
         err e = db_write(r->db, o->j->mem, outcome_run, (void *)(uintptr_t)o);
-        if (!passing(e) || atomic_load(&r->stop) || clock_mono_us() > until)
+        if (!job_may_pass(e) || atomic_load(&r->stop) || clock_mono_us() > until)
             return e;
-        usleep(STORE_AGAIN);
+        usleep(JOB_STORE_AGAIN_US);
     }
 }
 
+void job_lost(struct job_runner *r, struct kind_state *k, err e)
+{
+    metric_add(k->lost, 1);
+    /* A finish of unknown outcome that did happen ends here too. */
+    if (e != ERR_GONE)
+        log_event(LOG_ERROR, "job.outcome", "kind", k->kind->name, "error", err_detail(e), NULL);
+    if (job_may_pass(e))
+        job_doubt(r);
+}
+
+/* Stores the outcome of all but those that are simply done. */
 static void settle(struct job_runner *r, struct kind_state *k, struct job *j, err result)
 {
     struct job_result got = {.ok = result == OK,
@@ -176,12 +185,19 @@ static void settle(struct job_runner *r, struct kind_state *k, struct job *j, er
             log_failure(j, o.what, o.error);
         return;
     }
-    metric_add(k->lost, 1);
-    /* A finish of unknown outcome that did happen ends here too. */
-    if (e != ERR_GONE)
-        log_event(LOG_ERROR, "job.outcome", "kind", j->kind, "error", err_detail(e), NULL);
-    if (passing(e))
-        job_doubt(r);
+    job_lost(r, k, e);
+}
+
+void job_over(struct job_runner *r, struct job_item *it)
+{
+    pthread_mutex_lock(&r->lock);
+    job_let_go(r, it);
+    r->ended++;
+    bool hungry = r->in_flight <= r->ahead / 2; /* none in flight: a suspect may begin */
+    pthread_mutex_unlock(&r->lock);
+    arena_free(it->mem);
+    if (hungry)
+        job_wake();
 }
 
 static void item_run(struct job_runner *r, struct job_item *it)
@@ -202,10 +218,15 @@ static void item_run(struct job_runner *r, struct job_item *it)
         e = it->kind->kind->run(&j);
     else
         j.permanent = true;
+    if (e == OK && !j.done && !j.again) {
+        job_done(r, it);
+        return;
+    }
     if (e == OK && j.done)
         count(it->kind, JOB_DONE);
     else
         settle(r, it->kind, &j, e); /* fenced: if the lease was lost it changes nothing */
+    job_over(r, it);
 }
 
 void *job_worker_main(void *arg)
@@ -225,12 +246,5 @@ void *job_worker_main(void *arg)
             r->tail = &r->head;
         pthread_mutex_unlock(&r->lock);
         item_run(r, it);
-        pthread_mutex_lock(&r->lock);
-        job_let_go(r, it);
-        bool hungry = r->in_flight <= r->threads; /* none in flight: a suspect may begin */
-        pthread_mutex_unlock(&r->lock);
-        arena_free(it->mem);
-        if (hungry)
-            job_wake();
     }
 }

@@ -147,3 +147,14 @@ def test_kept_queries_only_read(tmp_path):
     assert "false, true, 1, 1," in read(tmp_path, "queries.c")
     refused = run(tmp_path, {"a.sql": text.replace("SELECT n FROM thing WHERE", "UPDATE thing SET n = 1 WHERE")})
     assert refused.returncode != 0 and "does not only read" in refused.stderr
+
+
+def test_runs_for_each_are_of_what_answers_nothing(tmp_path):
+    text = "-- name: thing_end :exec\n-- each\n-- in: id text, n int\nUPDATE thing SET n = $n WHERE id = $id;\n"
+    assert run(tmp_path, {"a.sql": text}).returncode == 0
+    assert ("err q_thing_end_each(struct db *db, const struct thing_end_in *all, size_t n, int64_t *changed) MUST_USE;"
+            in read(tmp_path, "queries.h"))
+    made = read(tmp_path, "queries.c")
+    assert "v[i * 2 + 1] = of_int(in->n);" in made and "db_write_each(db, Q_THING_END, v, n, changed)" in made
+    refused = run(tmp_path, {"a.sql": "-- name: x_get :one\n-- each\n-- out: n int\nSELECT 1;\n"})
+    assert refused.returncode == 1 and "run for each" in refused.stderr

@@ -107,6 +107,10 @@ static void test_lost_during_commit(void **state)
     assert_int_equal(db_write(f->db, f->mem, count_put, &runs), ERR_WRITE_UNCERTAIN);
     assert_int_equal(runs, 1);
     assert_int_equal(db_ping(f->db), OK);
+    int64_t changed;
+    const struct db_val v[] = {{DB_TEXT, 0, SV("b")}, {DB_TEXT, 0, SV("1")}};
+    assert_int_equal(db_write_each(f->db, Q_SETTING_PUT, v, 1, &changed), ERR_WRITE_UNCERTAIN);
+    assert_int_equal(db_ping(f->db), OK);
 }
 
 struct pair {

@@ -184,6 +184,35 @@ static void test_threads_lose_no_update(void **state)
     assert_string_equal(value_of(f, "counter"), "400");
 }
 
+static void put_each(struct fixture *f, sv second, err expected, int64_t *changed)
+{
+    const struct db_val v[] = {{DB_TEXT, 0, SV("a")}, {DB_TEXT, 0, SV("1")},
+                               {DB_TEXT, 0, SV("b")}, {second.p ? DB_TEXT : DB_NULL, 0, second},
+                               {DB_TEXT, 0, SV("c")}, {DB_TEXT, 0, SV("3")}};
+    assert_int_equal(db_write_each(f->db, Q_SETTING_PUT, v, 3, changed), expected);
+}
+
+/* One after another, all or none, on a connection that goes on afterwards. */
+static void test_each(void **state)
+{
+    struct fixture *f = *state;
+    int64_t changed[3] = {0};
+    put_each(f, SV_NULL, ERR_INTERNAL, changed);
+    assert_null(value_of(f, "a"));
+    for (int i = 0; i < 2; i++) { /* the second time it is prepared already */
+        put_each(f, i == 0 ? SV("2") : SV("4"), OK, changed);
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(changed[k], 1);
+    }
+    assert_string_equal(value_of(f, "b"), "4");
+    assert_string_equal(value_of(f, "c"), "3");
+    const struct db_val twice[] = {
+        {DB_INT, 100, SV_NULL}, {DB_TEXT, 0, SV("x")}, {DB_TEXT, 0, SV("x")}, {DB_INT, 1, SV_NULL},
+        {DB_INT, 100, SV_NULL}, {DB_TEXT, 0, SV("y")}, {DB_TEXT, 0, SV("y")}, {DB_INT, 1, SV_NULL}};
+    assert_int_equal(db_write_each(f->db, Q_MIGRATION_INSERT, twice, 2, changed), ERR_UNIQUE);
+    assert_int_equal(db_write_each(f->db, Q_MIGRATION_INSERT, twice, 1, changed), OK); /* undone */
+}
+
 static void test_reopen_keeps(void **state)
 {
     struct fixture *f = *state;
@@ -205,6 +234,7 @@ int main(void)
         ON_SQLITE(test_conflicts_run_again),
         ON_SQLITE(test_on_commit),
         ON_SQLITE(test_threads_lose_no_update),
+        ON_SQLITE(test_each),
         ON_SQLITE(test_reopen_keeps),
     };
     const struct CMUnitTest pg[] = {
@@ -216,6 +246,7 @@ int main(void)
         ON_PG(test_conflicts_run_again),
         ON_PG(test_on_commit),
         ON_PG(test_threads_lose_no_update),
+        ON_PG(test_each),
         ON_PG(test_reopen_keeps),
     };
     int failed = cmocka_run_group_tests(sqlite, NULL, NULL);

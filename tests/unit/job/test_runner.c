@@ -1,6 +1,7 @@
 /* The queue as it runs: on SQLite, and on PostgreSQL when MYBEING_TEST_PG names a server. */
 #include "base/crypto.h"
 #include "base/log.h"
+#include "db/db_internal.h"
 #include "db/migrate.h"
 #include "job/job_runner.h"
 #include "job/job_store.h"
@@ -239,6 +240,16 @@ static size_t how_many(const char *kind)
     return l.n;
 }
 
+static size_t unended(const char *kind)
+{
+    struct last l = {.kind = kind};
+    size_t n = 0;
+    assert_int_equal(db_read(db, mem, last_run, &l), OK);
+    for (size_t i = 0; i < l.n; i++)
+        n += !sv_is(l.v[i].state, "done");
+    return n;
+}
+
 /* Polls for up to a minute. */
 #define WAIT(cond)                                                                                 \
     do {                                                                                           \
@@ -409,6 +420,7 @@ static err claim_run(struct db_tx *tx, struct arena *m, void *arg)
 {
     struct job_claimed *got;
     struct job_want w = {.now = clock_now(),
+                         .lanes = {true, true, true},
                          .until = {1}, /* long ago: its worker died */
                          .n = 10,
                          .kinds = SV(",count,"),
@@ -420,6 +432,67 @@ static err rescue_run(struct db_tx *tx, struct arena *m, void *arg)
 {
     struct job_rescued *rows;
     return job_store_rescue(tx, m, SV("gone"), clock_wall(), clock_now(), &rows, arg);
+}
+
+struct ends {
+    struct job_claimed *got;
+    size_t n;
+};
+static err claim_all(struct db_tx *tx, struct arena *m, void *arg)
+{
+    struct ends *ends = arg;
+    struct job_want w = {.now = clock_now(),
+                         .lanes = {true, true, true},
+                         .until = ts_add(clock_wall(), JOB_LEASE_MS),
+                         .n = 10,
+                         .kinds = SV(",count,"),
+                         .worker = SV("gone")};
+    return job_store_claim(tx, m, &w, &ends->got, &ends->n);
+}
+
+/* Of jobs that end together, the one whose lease was lost is refused alone. */
+static void a_stale_end_is_refused_alone(void **state)
+{
+    (void)state;
+    struct ends ends;
+    const struct job_claimed *jobs[3];
+    bool stored[3];
+    for (int i = 0; i < 3; i++)
+        put((struct job_new){.kind = "count"});
+    assert_int_equal(db_write(db, mem, claim_all, &ends), OK);
+    assert_int_equal(ends.n, 3);
+    ends.got[1].token--;
+    for (int i = 0; i < 3; i++)
+        jobs[i] = &ends.got[i];
+    assert_int_equal(job_store_done_each(db, jobs, 3, clock_now(), stored), OK);
+    assert_true(stored[0] && !stored[1] && stored[2]);
+    ends.got[1].token++;
+    assert_int_equal(job_store_done_each(db, jobs, 3, clock_now(), stored), OK);
+    assert_true(!stored[0] && stored[1] && !stored[2]); /* each once */
+}
+
+static err refuse_ends(struct db_tx *tx, struct arena *m, void *arg)
+{
+    (void)m, (void)arg;
+    return db_script(
+        tx,
+        db_tx_engine(tx) == DB_PG
+            ? "ALTER TABLE job ADD CONSTRAINT t CHECK (state <> 'done' OR payload <> '{\"n\":7}')"
+            : "CREATE TRIGGER t BEFORE UPDATE ON job WHEN NEW.state = 'done' AND NEW.payload = "
+              "'{\"n\":7}' BEGIN SELECT RAISE(ABORT, 'no'); END");
+}
+
+/* What fails for one of those that end together is not the trouble of the others. */
+static void a_failed_end_troubles_nobody_else(void **state)
+{
+    (void)state;
+    assert_int_equal(db_write(db, mem, refuse_ends, NULL), OK);
+    for (int i = 0; i < 12; i++)
+        put((struct job_new){.kind = "count", .payload = arena_printf(mem, "{\"n\":%d}", i)});
+    start(8);
+    WAIT(ran == 12 && unended("count") <= 1);
+    usleep(300000);
+    assert_int_equal(unended("count"), 1);
 }
 
 static void crash(int number)
@@ -598,6 +671,8 @@ int main(void)
         T(redrive_respects_newer_key),
         T(runs_out_of_attempts),
         T(stale_finish_is_refused),
+        T(a_stale_end_is_refused_alone),
+        T(a_failed_end_troubles_nobody_else),
         T(three_crashes_are_enough),
         T(suspects_run_alone),
         T(overdue_lease_is_rescued),
