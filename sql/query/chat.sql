@@ -97,15 +97,12 @@ SELECT m.id, m.parent_id, m.depth, m.role, m.body, m.key_id, m.status, m.stop, m
 FROM path JOIN ai_message m ON m.id = path.id
 WHERE m.conversation_id = $conversation_id ORDER BY m.depth DESC;
 
--- Every message of an owner, oldest conversation first: export and search read it in pages.
--- name: chat_message_all :many
--- in: owner text, after_conversation text, after_depth int, after_id text, n int
--- out: conversation_id text, id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, created_at ts, lease_until ts?
-SELECT m.conversation_id, m.id, m.parent_id, m.depth, m.role, m.body, m.key_id, m.status, m.stop, m.created_at,
-       m.lease_until
-FROM ai_conversation c JOIN ai_message m ON m.conversation_id = c.id
-WHERE c.owner = $owner AND (m.conversation_id, m.depth, m.id) > ($after_conversation, $after_depth, $after_id)
-ORDER BY m.conversation_id, m.depth, m.id LIMIT $n;
+-- Every message of a conversation, in pages, roots first: export and search go from one conversation to the next.
+-- name: chat_message_of :many
+-- in: conversation_id text, after_depth int, after_id text, n int
+-- out: id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, created_at ts, lease_until ts?
+SELECT id, parent_id, depth, role, body, key_id, status, stop, created_at, lease_until FROM ai_message
+WHERE conversation_id = $conversation_id AND (depth, id) > ($after_depth, $after_id) ORDER BY depth, id LIMIT $n;
 
 -- name: chat_conversation_suggest :exec
 -- in: id text, title blob, title_key int, title_source text

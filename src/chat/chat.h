@@ -48,6 +48,8 @@ err chat_message_append(struct db_tx *tx, struct arena *mem, struct chat_convers
 err chat_path_list(struct db_tx *tx, struct arena *mem, sv conversation, sv leaf, int64_t n,
                    struct chat_message **out, size_t *count) MUST_USE;
 void chat_message_write(struct jw *w, const struct chat_message *m);
+/* The members of the object: the caller opens and closes it. */
+void chat_conversation_write(struct jw *w, const struct chat_conversation *c);
 
 extern const struct route_set chat_routes;
 extern const struct job_kind_set chat_jobs;

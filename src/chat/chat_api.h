@@ -36,11 +36,22 @@ err chat_conversation_retitle(struct db_tx *tx, struct arena *mem, const struct 
 err chat_conversation_suggest(struct db_tx *tx, struct arena *mem, sv id, sv title,
                               bool job) MUST_USE;
 err chat_context_put(struct db_tx *tx, struct arena *mem, sv id, sv context) MUST_USE;
-/* Every message of the owner, oldest conversation first; borrowed until fn returns, which is false
- * to stop. */
-typedef bool (*chat_message_fn)(void *arg, sv conversation, const struct chat_message *m);
-err chat_message_each(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
-                      chat_message_fn fn, void *arg) MUST_USE;
+/* Reading all that somebody has: conversations newest first, the messages of each from its root on.
+ * What is told is borrowed until the call returns, which is false to stop. */
+struct chat_place { /* behind this message; conversation SV_NULL: from the start */
+    ts updated;     /* of the conversation */
+    sv conversation;
+    int64_t depth;
+    sv message;
+};
+struct chat_reader {
+    bool (*conversation)(void *arg, const struct chat_conversation *c); /* NULL: not told */
+    bool (*message)(void *arg, const struct chat_conversation *c, const struct chat_message *m);
+    void *arg;
+    struct chat_place from;
+};
+err chat_read_all(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,
+                  const struct chat_reader *reader) MUST_USE;
 struct chat_usage {
     ts day;
     sv model;

@@ -14,3 +14,6 @@ const char *chat_role_name(enum chat_role r);
 /* The title at once: the first 60 characters of the first message, on one line; "New conversation"
  * if nothing is left. */
 sv chat_title_of(struct arena *mem, sv content);
+
+/* Lower case, in every script that has it: what a search compares. */
+sv chat_fold(struct arena *mem, sv text);

@@ -115,7 +115,7 @@ void chat_message_write(struct jw *w, const struct chat_message *m)
     jw_obj_end(w);
 }
 
-static void write_conversation(struct jw *w, const struct chat_conversation *c)
+void chat_conversation_write(struct jw *w, const struct chat_conversation *c)
 {
     jw_kstr(w, "id", c->id);
     jw_kstr(w, "title", c->title);
@@ -150,7 +150,7 @@ static err one_conversation(struct req *r, sv id)
     TRY(chat_conversation_get(r->tx, r->mem, &owner, id, &c));
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
-    write_conversation(w, &c);
+    chat_conversation_write(w, &c);
     TRY(write_path(r, w, c.id, c.active_leaf, CHAT_HISTORY_MESSAGES));
     jw_obj_end(w);
     return OK;
@@ -273,7 +273,7 @@ err chat_conversation_patch(struct req *r)
     struct jw *w = reply_json(r, 200);
     jw_obj(w);
     c.title = title;
-    write_conversation(w, &c);
+    chat_conversation_write(w, &c);
     jw_obj_end(w);
     return OK;
 }

@@ -59,7 +59,8 @@ static err find_repeat(struct db_tx *tx, struct arena *mem, struct ask *a)
         tx, mem,
         &(struct chat_turn_answer_in){.parent_id = row.id, .conversation_id = conversation},
         &answer, &found));
-    if (!sv_eq(content, a->said.content) || !sv_is(row.role, "user") || !found)
+    bool moved = a->said.parent.p != NULL && !sv_eq(a->said.parent, row.parent_id);
+    if (moved || !sv_eq(content, a->said.content) || !sv_is(row.role, "user") || !found)
         return FAIL_FIELD(ERR_CONFLICT, "/id", "There is another message with this id.");
     a->out.user_message = row.id;
     a->out.again = a->said.again;

@@ -148,11 +148,12 @@ static err write_conversations(struct db_tx *tx, const struct chat_owner *owner,
     return OK;
 }
 
-static bool write_message(void *arg, sv conversation, const struct chat_message *m)
+static bool write_message(void *arg, const struct chat_conversation *c,
+                          const struct chat_message *m)
 {
     struct jw *w = arg;
     jw_obj(w);
-    jw_kstr(w, "conversationId", conversation);
+    jw_kstr(w, "conversationId", c->id);
     jw_kstr(w, "id", m->id);
     jw_kstr(w, "parentId", m->parent);
     jw_kstr(w, "role", m->role);
@@ -166,10 +167,12 @@ static bool write_message(void *arg, sv conversation, const struct chat_message 
 static err write_chat(struct db_tx *tx, struct arena *mem, sv member, struct jw *w)
 {
     struct chat_owner owner = {.id = member, .user_id = member};
+    struct chat_reader reader = {
+        .message = write_message, .arg = w, .from = {.conversation = SV_NULL}};
     TRY(write_conversations(tx, &owner, w));
     jw_key(w, "messages");
     jw_arr(w);
-    TRY(chat_message_each(tx, mem, &owner, write_message, w));
+    TRY(chat_read_all(tx, mem, &owner, &reader));
     jw_arr_end(w);
     return OK;
 }

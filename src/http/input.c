@@ -344,7 +344,8 @@ err page_query_read(struct req *r, struct page *out, const struct field *more, s
     for (size_t i = 0; i < n && i < 14; i++)
         all[2 + i] = more[i];
     TRY(query_read(r, all, 2 + n));
-    if (cursor.p != NULL && !crypto_b64url_decode(r->mem, cursor, &p.cursor))
+    if (cursor.p != NULL && (!crypto_b64url_decode(r->mem, cursor, &p.cursor) ||
+                             !sv_valid_utf8(p.cursor) || sv_has_control(p.cursor)))
         return field_error(r, "cursor", "cursor", "is not a cursor of this list");
     *out = p;
     return OK;

@@ -1,4 +1,7 @@
 """Conversations: kept, listed, paged, deleted, moved with a claim."""
+import base64
+import urllib.parse
+
 import pytest
 
 TALK = [{"role": "user", "content": "I sleep badly, since weeks."}, {"role": "assistant", "content": "Since when?"}]
@@ -111,3 +114,65 @@ def test_a_visitors_conversations_move_with_the_claim(server):
     assert a.status in (200, 201), a
     assert v.get(f"/api/chat/history?conversationId={one}").status == 200
     assert server.client().get(f"/api/chat/history?conversationId={one}").status == 404
+
+
+@pytest.mark.parametrize("cursor", [b"", b"5", b"5 \xff\xfe", b"5 a\x00b", b"99999999999999999999 x", b"-1 x", b"5 '; DROP TABLE ai_message; --"])
+def test_cursors_of_somebodys_making(server, cursor):
+    """Refused, or a place in one's own list: nothing else."""
+    m, other = server.member(), server.member()
+    save(other)
+    one = save(m)["conversationId"]
+    a = m.get("/api/chat/history?cursor=" + base64.urlsafe_b64encode(cursor).decode().rstrip("="))
+    assert a.status == 422 or (a.status == 200 and {c["id"] for c in a.json["data"]} <= {one}), a
+
+
+@pytest.mark.parametrize("query", [
+    "history?conversationId=%00", "history?conversationId=a%00b", "history?conversationId=%ff", "history?conversationId=%27%20OR%201=1",
+    "conversations/{id}/messages?leaf=%00", "conversations/{id}/messages?before=%ff", "conversations/{id}/messages?leaf=%25",
+    "conversations/%00/messages", "conversations/%ff/messages", "search?q=%00%00", "search?q=%ff%ff", "history?limit=1%00",
+])
+def test_odd_bytes_find_nothing(server, query):
+    m = server.member()
+    one = save(m)["conversationId"]
+    a = m.get("/api/chat/" + query.replace("{id}", one))
+    assert a.status in (400, 404, 422), a
+
+
+@pytest.mark.parametrize("words, hits", [
+    ("100%", ["100% sure"]), ("%", None), ("_x_", []), ("50", []), ('"a b"', []), ("a*", []), ("sure OR", []), ("100% SURE", ["100% sure"]),
+    ("grüsse", ["Viele GRÜSSE"]), ("ПРИВЕТ", ["Привет, как дела?"]), ("ĄŻ", ["ąż"]), ("ΣΟΦΙΑ", ["σοφια"]), ("🌱 there", ["x 🌱 There"]),
+])
+def test_search_knows_words_and_no_patterns(server, words, hits):
+    m = server.member()
+    texts = ["100% sure", "Viele GRÜSSE", "Привет, как дела?", "ąż", "σοφια", "x 🌱 There", "a_b xyz"]
+    save(m, messages=[{"role": "user", "content": t} for t in texts])
+    a = m.get("/api/chat/search?" + urllib.parse.urlencode({"q": words}))
+    if hits is None:
+        assert a.status == 422
+    else:
+        assert [h["content"] for h in a.json["data"]] == hits
+
+
+def test_search_is_paged_newest_conversation_first(server):
+    m = server.member()
+    made = [save(m, messages=[{"role": "user", "content": f"night {i}.{k}"} for k in range(3)])["conversationId"] for i in range(5)]
+    seen, cursor = [], ""
+    while cursor is not None:
+        a = m.get(f"/api/chat/search?q=NIGHT&limit=2&cursor={cursor}" if cursor else "/api/chat/search?q=NIGHT&limit=2").json
+        assert len(a["data"]) <= 2
+        seen += [(h["conversationId"], h["content"]) for h in a["data"]]
+        cursor = a["nextCursor"]
+    assert [c for c, _ in seen] == [c for c in reversed(made) for _ in range(3)]
+    assert sorted(t for _, t in seen) == sorted(f"night {i}.{k}" for i in range(5) for k in range(3))
+    assert m.get("/api/chat/search?q=NIGHT&cursor=nonsense!").status == 422
+    assert m.get("/api/chat/search?q=NIGHT&cursor=" + base64.urlsafe_b64encode(b"x y").decode()).status in (200, 422)
+
+
+def test_the_export_is_whole(server):
+    m = server.member()
+    one = save(m, title="Nights", context={"mood": 3})["conversationId"]
+    empty = m.post("/api/chat/conversations", {"title": "Not yet begun"}).json["id"]
+    got = {c["id"]: c for c in m.get("/api/chat/export").json["conversations"]}
+    assert set(got) == {one, empty}
+    assert got[one]["title"] == "Nights" and got[one]["context"] == '{"mood":3}' and len(got[one]["messages"]) == 2
+    assert got[empty]["title"] == "Not yet begun" and got[empty]["messages"] == [] and got[empty]["createdAt"]

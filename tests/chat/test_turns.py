@@ -177,6 +177,10 @@ def test_the_same_message_id_again(chat, ai):
     assert ids(first)[1] == ids(again)[1] and text_of(again) == "Hello there" and len(ai.turns) == 1
     url = f"/api/chat/conversations/{conversation}/messages"
     assert m.post(url, {"content": "Other", "id": "mine-1"}).status == 409
+    # below another message it is another one, whatever it says
+    assert m.post(url, {"content": "Hi", "id": "mine-1", "parentId": ids(first)[1]}).status == 409
+    below = turn(m, "Hi", conversation, id="mine-2", parentId=ids(first)[1])
+    assert ids(turn(m, "Hi", conversation, id="mine-2", parentId=ids(first)[1])) == ids(below)
     assert m.post(url, {"content": "Hi", "parentId": "unknown"}).status == 409
 
 

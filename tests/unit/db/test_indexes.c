@@ -16,7 +16,7 @@ static const struct use {
     {"ai_conversation_owner", "chat_conversation_list", NULL},
     {"ai_conversation_user", NULL, "the rows of an account that goes, by its foreign key"},
     {"ai_crisis_at", "chat_crisis_count", NULL},
-    {"ai_message_conversation", "chat_message_all", NULL},
+    {"ai_message_conversation", "chat_message_of", NULL},
     {"ai_message_lease", "chat_turn_held", NULL},
     {"ai_message_root", NULL, "a second root is refused: chat_message_put"},
     {"ai_message_running", "chat_running_of", NULL},
