@@ -29,14 +29,15 @@ def claim(v):
 
 def failing_first(c, ai):
     """Two conversations, of which the one that took the first slot gave it back."""
-    gate = threading.Event()
+    began, gate = threading.Event(), threading.Event()
 
     def late(handler, body):
+        began.set()
         gate.wait(60)
         refuse(400)(handler, body)
     ai.answers = [late]
     a = c.call("POST", "/api/chat/conversations/new/messages", {"content": "first"}, stream=True)
-    wait_until(lambda: used(c) == 1)
+    assert began.wait(60) and used(c) == 1
     ai.answers = [stream(say("ok"))]
     turn(c, "second")
     gate.set()
