@@ -180,7 +180,9 @@ static err retry_later(struct work *w)
                        arena_printf(w->job->mem,
                                     "no provider took it for three days; the last: %.*s",
                                     SV_ARG(w->result.detail)));
-    int64_t wait = mail_retry_ms(w->mail.attempts, crypto_random_below(401));
+    /* The table counts rounds: in one each provider may have been asked. */
+    int64_t n = (int64_t)w->nchannels, round = (w->mail.attempts + n - 1) / n;
+    int64_t wait = mail_retry_ms(round, crypto_random_below(401));
     ts at = ts_add(clock_now(), wait);
     if (w->result.outcome == MAIL_RETRY && !ts_is_none(w->result.retry_at))
         at = w->result.retry_at;

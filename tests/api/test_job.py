@@ -140,3 +140,18 @@ def test_leases_of_a_killed_server_are_taken_over_at_once(server):
     wait_state(server, job, "done")
     wait_state(server, poison, "dead")
     assert "died" in sql(server, "SELECT error FROM job WHERE id = ?", poison)[0][0]
+
+
+def test_ended_jobs_are_forgotten_in_time(server):
+    """Done ones after a day; those that a person may want to look at after 90. What waits is never too old."""
+    hour = 3600_000
+    server.stop()
+    old = [put(server, state=s, run_at=1, finished_at=ms() - age) for s, age in (
+        ("done", 25 * hour), ("dead", 91 * 24 * hour), ("cancelled", 91 * 24 * hour))]
+    young = {put(server, state=s, run_at=1, finished_at=ms() - age) for s, age in (
+        ("done", 23 * hour), ("dead", 89 * 24 * hour), ("cancelled", 89 * 24 * hour))}
+    young.add(put(server, kind="of.another.version", run_at=1, created_at=1))
+    server.start()
+    marks = ", ".join("?" * len(old))
+    wait_until(lambda: not sql(server, f"SELECT id FROM job WHERE id IN ({marks})", *old))
+    assert young <= {job for (job,) in sql(server, "SELECT id FROM job")}

@@ -204,6 +204,21 @@ def test_fails_over(make_server, provider):
     assert len(second.got) == calls
 
 
+def test_both_are_busy(make_server, provider):
+    """The waits are those of one provider: a sign-in mail would not live to see longer ones."""
+    first, second = provider("sendgrid"), provider("postmark")
+    s = make_server(env={**first.env(), **second.env(second=True)})
+    first.answers, second.answers = [first.error(503)] * 2, [second.postmark(429, 429)] * 2
+    mail, clock = put_mail(sql, s), now()
+    for seconds in (30, 120):
+        job = wait_job(sql, s, mail, clock + 0.79 * seconds * 1000)
+        assert job["run_at"] < clock + (1.21 * seconds + 30) * 1000, seconds
+        clock = job["run_at"] + 1000
+        s.clock(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(clock / 1000)))
+    wait_state(sql, s, mail, "accepted")
+    assert first.ids() == [mail] * 3 and second.ids() == [mail] * 2
+
+
 def test_first_provider_is_down(make_server, provider):
     down, second = provider("sendgrid"), provider("postmark")
     s = make_server(env={**down.env(), **second.env(second=True), "SENDGRID_API_BASE": "http://127.0.0.1:9"})
