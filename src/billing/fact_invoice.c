@@ -110,6 +110,8 @@ err fact_apply_invoice(struct fact_ctx *c)
         TRY(fact_invoice_sums(c->tx, c->mem, c->id, w.status, w.amount_paid, &sums));
         TRY(put_invoice(c, &w, &sums));
     }
+    if (c->newer && w.lines_cut) /* which period it pays may stand in a line that was not told */
+        TRY(fact_refetch_put(c->tx, c->mem, FACT_INVOICE, c->id, c->in->now, c->in->now));
     if (fact_is_type(c, "invoice.payment_failed"))
         TRY(q_invoice_failed(c->tx, c->mem, &(struct invoice_failed_in){c->id, c->in->as_of},
                              NULL));
