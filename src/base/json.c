@@ -26,20 +26,30 @@ static void init(void)
     json_set_alloc_funcs(json_alloc, json_release);
 }
 
+/* Where a string ends, whose first byte is at `at`: its quote, or the end of the text. */
+static size_t string_end(sv text, size_t at)
+{
+    for (size_t from = at;;) {
+        const char *quote = from < text.n ? memchr(text.p + from, '"', text.n - from) : NULL;
+        if (quote == NULL)
+            return text.n;
+        size_t end = (size_t)(quote - text.p), slashes = 0;
+        while (end - slashes > from && text.p[end - slashes - 1] == '\\')
+            slashes++;
+        if (slashes % 2 == 0)
+            return end;
+        from = end + 1;
+    }
+}
+
 /* Deepest nesting of brackets outside of strings. */
 static unsigned nesting(sv text)
 {
     unsigned depth = 0, most = 0;
-    bool in_string = false;
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
+        if (c == '"') {
+            i = string_end(text, i + 1);
         } else if (c == '[' || c == '{') {
             if (++depth > most)
                 most = depth;

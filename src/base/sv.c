@@ -117,6 +117,14 @@ sv sv_from_i64(int64_t v, char out[INT_TEXT])
 bool sv_valid_utf8(sv a)
 {
     for (size_t i = 0; i < a.n;) {
+        uint64_t eight;
+        if (a.n - i >= sizeof eight) {
+            memcpy(&eight, a.p + i, sizeof eight);
+            if ((eight & UINT64_C(0x8080808080808080)) == 0) { /* all ASCII, as nearly always */
+                i += sizeof eight;
+                continue;
+            }
+        }
         size_t step = utf8_step((const unsigned char *)a.p + i, a.n - i);
         if (step == 0)
             return false;

@@ -46,6 +46,14 @@ static void strings(void **state)
     assert_false(sv_valid_utf8(SV("\xc0\x80")));
     assert_false(sv_valid_utf8(SV("\xed\xa0\x80")));
     assert_false(sv_valid_utf8(SV("\xf4\x90\x80\x80")));
+    for (size_t at = 0; at < 24; at++) { /* wherever it stands among eights of ASCII */
+        char among[24];
+        memset(among, 'a', sizeof among);
+        among[at] = '\xff';
+        assert_false(sv_valid_utf8((sv){among, sizeof among}));
+        memcpy(among + at, "\xc3\xa9", at < 23 ? 2 : 1);
+        assert_int_equal(sv_valid_utf8((sv){among, sizeof among}), at < 23);
+    }
     assert_int_equal(sv_utf8_len(SV("\xc3\xa9x")), 2);
 }
 

@@ -46,6 +46,26 @@ static void depth_is_bounded(void **state)
     }
 }
 
+/* A bracket counts or not by where its string ends: after any number of backslashes. */
+static void depth_knows_strings(void **state)
+{
+    (void)state;
+    for (int slashes = 0; slashes < 6; slashes++) {
+        ARENA_AUTO mem = arena_new(0);
+        BUF_AUTO b = {0};
+        const json *j;
+        for (int i = 0; i < JSON_DEPTH; i++)
+            buf_char(&b, '[');
+        buf_char(&b, '"');
+        for (int i = 0; i < slashes; i++)
+            buf_char(&b, '\\');
+        buf_add(&b, slashes % 2 ? SV("\",[0],\"") : SV("\",[0],\"\""));
+        for (int i = 0; i < JSON_DEPTH; i++)
+            buf_char(&b, ']');
+        assert_int_equal(json_parse(mem, buf_sv(&b), &j), slashes % 2 ? OK : ERR_JSON_DEPTH);
+    }
+}
+
 static void reading(void **state)
 {
     (void)state;
@@ -114,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strictness),
         cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(depth_knows_strings),
         cmocka_unit_test(reading),
         cmocka_unit_test(writing),
     };
