@@ -280,12 +280,14 @@ SELECT id FROM subscription
 WHERE status IN ('active', 'trialing') AND gone_at IS NULL AND period_end > $since AND period_end <= $until
 ORDER BY period_end, id LIMIT $n;
 
--- Subscriptions that give access, and whether the member is flagged for having two.
+-- Subscriptions that give access, and whether the member is flagged for having two. (Of a list of three SQLite makes
+-- a table each time.)
 -- name: subscription_active_count :one
 -- in: member text, flag text
 -- out: n int, flagged int
 SELECT (SELECT COUNT(*) FROM subscription
-        WHERE member = $member AND status IN ('trialing', 'active', 'past_due') AND gone_at IS NULL) AS n,
+        WHERE member = $member AND (status = 'active' OR status = 'trialing' OR status = 'past_due')
+          AND gone_at IS NULL) AS n,
        (SELECT COUNT(*) FROM billing_flag WHERE kind = $flag AND ref = $member) AS flagged;
 
 -- ======== invoices ========
