@@ -53,7 +53,9 @@ struct link {
     _Atomic int64_t since_us; /* of the state */
     uint64_t seen_bytes;      /* received when last looked at, while idle */
     _Atomic bool fresh, looked;
-    bool linger; /* closed by us while the client may still be sending */
+    bool linger;    /* closed by us while the client may still be sending */
+    bool uncounted; /* a chunked body: what the library took of the socket is not known */
+    uint64_t taken; /* bytes of whole requests, which the library has taken of the socket */
     struct http_conn *_Atomic req;
     char address[ADDRESS_MAX];
 };
@@ -67,18 +69,42 @@ struct links {
     _Atomic int lingering;
     _Atomic bool stop;
     struct observer *observer; /* flushed every tick */
+    struct park *park;
+    size_t most, before; /* connections: since memory was given back, at the last tick */
     int64_t idle_us, header_us, request_us;
 };
 void links_start(struct links *t, int idle_s, int header_s, int request_s);
 void links_stop(struct links *t);
+/* `peer` is the client's address, or the note of a connection that was parked. */
 struct link *link_open(struct links *t, int fd, const struct sockaddr *peer);
-/* Before the library closes the socket. */
+/* Before the library closes the socket. If it does so because the client was silent, and has taken
+ * nothing of the socket that was not answered, the connection is parked instead of ended. */
 void link_close(struct links *t, struct link *l);
 static inline void link_set(struct link *l, enum link_state s, int64_t now_us)
 {
     atomic_store_explicit(&l->since_us, now_us, memory_order_relaxed);
     atomic_store_explicit(&l->state, (int)s, memory_order_relaxed);
 }
+
+/* -------- silent connections -------- */
+#define PARK_FAMILY 0xffff /* no address family */
+/* What has to be known of a parked connection; given to the library as if it were an address. */
+struct park_note {
+    struct sockaddr as_address; /* sa_family == PARK_FAMILY */
+    int64_t since_us;           /* of the silence */
+    uint64_t taken;             /* of its socket: link.taken */
+    char address[ADDRESS_MAX];
+};
+typedef void (*park_back_fn)(void *cls, int fd, const struct park_note *note);
+struct park;
+/* A thread that waits for parked connections: `back` gets the socket of one that spoke (on that
+ * thread); silent ones are closed after idle_us, and those that the client leaves at once. */
+struct park *park_start(int64_t idle_us, park_back_fn back, void *cls);
+void park_put(struct park *p, int fd, const struct park_note *note); /* keeps a dup of fd */
+void park_drop(struct park *p, size_t n); /* soon: the n longest silent ones are closed */
+size_t park_count(const struct park *p);
+void park_stop(struct park *p); /* closes all, takes no more; then park_free */
+void park_free(struct park *p);
 
 /* -------- worker threads -------- */
 struct workers;
@@ -146,6 +172,7 @@ struct http_conn {
     struct pairs heads, query, form;
     struct pair heads_inline[HEADS_INLINE], query_inline[PAIRS_INLINE];
     bool query_bad;
+    bool patient; /* the library's limit on silence is lifted */
     sv method_text;
     struct match match;
     struct gate_out gate;
@@ -222,10 +249,10 @@ struct http_server {
     struct origins origins;
     struct proxies proxies;
     struct links links;
-    void *daemon; /* the library's */
+    void *_Atomic daemon; /* the library's */
     int listen_fd;
     uint16_t port;
-    unsigned loops;
+    unsigned loops, conns; /* threads; connections at most */
     bool sqlite;
     _Atomic bool stopping;
     _Atomic int64_t active; /* requests between their header and the end of their reply */

@@ -5,16 +5,20 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h> /* newer than netinet's: tcpi_bytes_received */
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define LINGER_MAX     256
 #define LINGER_SECONDS 3
 #define TICK_MS        250
+#define TRIM_STEP      512 /* connections fewer than there were */
 
 /* -------- lingering ends -------- */
 struct lingerer {
@@ -121,6 +125,21 @@ static void cut(const struct link *l)
     shutdown(l->fd, SHUT_RDWR);
 }
 
+/* What so many connections had goes back to the system once they are gone or parked: the allocator
+ * keeps it otherwise, since something small lies above. */
+static void give_memory_back(struct links *t)
+{
+    size_t n = t->n;
+    bool falling = n + TRIM_STEP / 8 < t->before;
+    t->before = n;
+    if (n > t->most)
+        t->most = n;
+    if (falling || t->most - n < TRIM_STEP)
+        return;
+    t->most = n;
+    malloc_trim(0);
+}
+
 static void sweep(struct links *t)
 {
     int64_t now = clock_mono_us();
@@ -132,6 +151,7 @@ static void sweep(struct links *t)
             cut(l);
     }
     pthread_mutex_unlock(&t->lock);
+    give_memory_back(t);
     streams_tick(now);
     observer_flush(t->observer);
 }
@@ -221,8 +241,13 @@ struct link *link_open(struct links *t, int fd, const struct sockaddr *peer)
     l->fd = fd;
     l->fresh = true;
     l->since_us = clock_mono_us();
-    if (peer != NULL)
+    if (peer != NULL && peer->sa_family == PARK_FAMILY) {
+        const struct park_note *note = (const void *)peer;
+        l->taken = l->seen_bytes = note->taken;
+        memcpy(l->address, note->address, sizeof l->address);
+    } else if (peer != NULL) {
         peer_text(peer, l->address);
+    }
     pthread_mutex_lock(&t->lock);
     l->next = t->first;
     if (t->first != NULL)
@@ -233,6 +258,34 @@ struct link *link_open(struct links *t, int fd, const struct sockaddr *peer)
     return l;
 }
 
+/* Bytes that were read of the socket: those that came, less those that still lie there. */
+static bool bytes_taken(int fd, uint64_t *out)
+{
+    for (int i = 0; i < 3; i++) {
+        int unread = 0;
+        uint64_t came = bytes_received(fd);
+        if (ioctl(fd, SIOCINQ, &unread) != 0)
+            return false;
+        if (bytes_received(fd) != came)
+            continue; /* some came in between */
+        *out = came - (uint64_t)unread;
+        return true;
+    }
+    return false;
+}
+
+/* The library ends a connection that was silent for header_us. One that is between two requests is
+ * not overdue yet: a duplicate of its socket keeps it open. One that has said half a request has
+ * had its time; half a request is what was read and is not of a whole one. A client that is gone
+ * has sent its end, which counts as a byte. */
+static bool may_park(const struct links *t, const struct link *l, int64_t now_us)
+{
+    uint64_t taken;
+    return t->park != NULL && l->state == LINK_IDLE && !l->linger && !l->uncounted &&
+           now_us - l->since_us > t->header_us / 2 && now_us - l->since_us < t->idle_us &&
+           bytes_taken(l->fd, &taken) && taken == l->taken;
+}
+
 void link_close(struct links *t, struct link *l)
 {
     pthread_mutex_lock(&t->lock);
@@ -241,7 +294,12 @@ void link_close(struct links *t, struct link *l)
         l->next->prev = l->prev;
     t->n--;
     pthread_mutex_unlock(&t->lock);
-    if (l->linger)
+    if (l->linger) {
         linger_start(t, l->fd);
+    } else if (may_park(t, l, clock_mono_us())) {
+        struct park_note note = {{.sa_family = PARK_FAMILY}, l->since_us, l->taken, ""};
+        memcpy(note.address, l->address, sizeof note.address);
+        park_put(t->park, l->fd, &note);
+    }
     free(l);
 }

@@ -228,7 +228,9 @@ void http_metrics_write(struct http_server *s, struct buf *out)
 {
     write_routes(s->observer, out);
     write_latency(s->observer, out);
-    gauge(out, "mb_http_connections", "Open connections.", (int64_t)s->links.n);
+    size_t parked = park_count(s->links.park);
+    gauge(out, "mb_http_connections", "Open connections.", (int64_t)(s->links.n + parked));
+    gauge(out, "mb_http_connections_parked", "Of these, silent for a while.", (int64_t)parked);
     gauge(out, "mb_http_active_requests", "Requests being worked on.", s->active);
     gauge(out, "mb_http_streams", "Open event streams.", (int64_t)streams_open());
     gauge(out, "mb_http_worker_queue", "Requests waiting for a worker.",

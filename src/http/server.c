@@ -22,6 +22,7 @@
 #define STOP_SECONDS 10
 #define POOL_KEEP    128
 #define BUF_KEEP     (64 * 1024)
+#define LONG_ANSWER  4096
 
 /* -------- request objects, pooled by event loop -------- */
 struct pool {
@@ -164,6 +165,17 @@ static struct MHD_Response *response_of(struct reply *p, size_t *bytes)
                                            MHD_RESPMEM_PERSISTENT);
 }
 
+/* The library ends connections on which nothing moves for as long as a header may take; bodies and
+ * long answers have more time. They are few: it looks at each of them at every turn. */
+static void be_patient(struct http_conn *x, bool patient)
+{
+    if (x->patient == patient)
+        return;
+    x->patient = patient;
+    MHD_set_connection_option(x->mc, MHD_CONNECTION_OPTION_TIMEOUT,
+                              patient ? 0U : (unsigned)(x->s->links.header_us / 1000000));
+}
+
 static enum MHD_Result send_reply(struct http_conn *x)
 {
     struct reply *p = &x->reply;
@@ -185,6 +197,7 @@ static enum MHD_Result send_reply(struct http_conn *x)
         MHD_add_response_header(m, "Connection", "close");
     int64_t now = clock_mono_us();
     link_set(x->link, p->stream != NULL ? LINK_STREAM : LINK_REPLY, now);
+    be_patient(x, p->stream != NULL || bytes > LONG_ANSWER);
     if (p->stream != NULL)
         stream_attach(p->stream, x->link->fd);
     atomic_store_explicit(&x->phase, PHASE_SENT, memory_order_relaxed);
@@ -289,8 +302,8 @@ static void conn_begin(struct http_conn *x, struct link *link, void *mc)
     x->heads = (struct pairs){x->heads_inline, 0, HEADS_INLINE};
     x->query = (struct pairs){x->query_inline, 0, PAIRS_INLINE};
     x->form = (struct pairs){0};
-    x->query_bad = x->too_large = x->head = x->preflight = x->checked = x->limited = x->writes =
-        false;
+    x->query_bad = x->patient = x->too_large = x->head = x->preflight = x->checked = x->limited =
+        x->writes = false;
     x->match.route = NULL;
     x->match.allow = 0;
     x->match.nparams = 0;
@@ -338,6 +351,19 @@ static bool refuse_early(struct http_conn *x, err e)
     return e != OK && body && x->gate.expects;
 }
 
+/* So many bytes are this request; those of a chunked body are the library's secret. */
+static void count_taken(struct http_conn *x)
+{
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(x->mc, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    struct link *l = x->link;
+    bool body = x->gate.content_length > 0 || x->gate.chunked;
+    l->uncounted |= i == NULL || x->gate.chunked;
+    if (i != NULL)
+        l->taken += i->header_size + (body ? (uint64_t)x->gate.content_length : 0);
+    be_patient(x, body);
+}
+
 static enum MHD_Result begin(struct http_server *s, struct link *link, struct MHD_Connection *mc,
                              const char *url, const char *method, const char *version, void **cls)
 {
@@ -358,6 +384,7 @@ static enum MHD_Result begin(struct http_server *s, struct link *link, struct MH
     if (e != OK)
         fault_capture(x, e);
     x->early = e;
+    count_taken(x);
     proxies_client(&s->proxies, link->address, &x->heads, x->address);
     x->r.address = sv_from(x->address);
     if (!refuse_early(x, e))
@@ -392,6 +419,7 @@ static enum MHD_Result receive(struct http_conn *x, const char *data, size_t *n)
 
 static enum MHD_Result complete(struct http_conn *x)
 {
+    be_patient(x, false);
     if (x->s->stopping && x->early == OK) {
         x->early = ERR_STOPPING;
         x->fault = (struct err_info){.code = ERR_STOPPING};
@@ -433,7 +461,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mc, const ch
 static void on_completed(void *cls, struct MHD_Connection *mc, void **con,
                          enum MHD_RequestTerminationCode why)
 {
-    (void)mc, (void)why;
+    (void)mc;
     struct http_server *s = cls;
     struct http_conn *x = *con;
     if (x == NULL)
@@ -441,6 +469,10 @@ static void on_completed(void *cls, struct MHD_Connection *mc, void **con,
     *con = NULL;
     atomic_fetch_sub_explicit(&s->active, 1, memory_order_relaxed);
     struct link *l = x->link;
+    if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        be_patient(x, false);
+    else
+        l->uncounted = true;
     atomic_store_explicit(&l->fresh, false, memory_order_relaxed);
     atomic_store_explicit(&l->looked, false, memory_order_relaxed);
     link_set(l, LINK_IDLE, clock_mono_us());
@@ -471,6 +503,15 @@ static void on_connection(void *cls, struct MHD_Connection *mc, void **context,
     const union MHD_ConnectionInfo *at =
         MHD_get_connection_info(mc, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     *context = link_open(&s->links, fd->connect_fd, at->client_addr);
+    if (s->links.n + park_count(s->links.park) > s->conns)
+        park_drop(s->links.park, 1);
+}
+
+/* The library closes what it does not take. */
+static void on_back(void *cls, int fd, const struct park_note *note)
+{
+    struct http_server *s = cls;
+    MHD_add_connection(s->daemon, fd, &note->as_address, sizeof *note);
 }
 
 /* The library keeps a query's parameters in the connection's memory and falls silent when they do
@@ -603,10 +644,11 @@ static struct MHD_Daemon *start_daemon(struct http_server *s, unsigned conns)
     return MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONN_MEMORY, MHD_OPTION_CONNECTION_LIMIT, conns, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-        s, MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded,
-        NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+        (size_t)CONN_MEMORY, MHD_OPTION_CONNECTION_LIMIT, conns, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)(s->links.header_us / 1000000), MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_ARRAY, more, MHD_OPTION_END);
 }
 
 static struct http_server *server_new(const struct http_options *o)
@@ -660,10 +702,14 @@ err http_start(const struct http_options *o, struct http_server **out)
     s->links.observer = s->observer;
     links_start(&s->links, o->idle_s, o->header_s, o->request_s);
     unsigned conns = allow_connections(o->max_conns ? o->max_conns : 20000);
-    s->daemon = start_daemon(s, conns < s->loops ? s->loops : conns);
+    s->conns = conns < s->loops ? s->loops : conns;
+    s->links.park = park_start(s->links.idle_us, on_back, s);
+    s->daemon = start_daemon(s, s->conns);
     if (s->daemon == NULL) {
         close(fd);
         links_stop(&s->links);
+        park_stop(s->links.park);
+        park_free(s->links.park);
         workers_stop(s->workers, 1);
         workers_stop(s->health, 1);
         server_free(s);
@@ -718,8 +764,10 @@ void http_stop(struct http_server *s)
         log_event(LOG_WARN, "http.stop", "left", "requests", NULL);
         return;
     }
+    park_stop(s->links.park);
     MHD_stop_daemon(s->daemon);
     links_stop(&s->links);
+    park_free(s->links.park);
     if (!workers_stop(s->workers, 5) || !workers_stop(s->health, 5)) {
         log_event(LOG_WARN, "http.stop", "left", "workers", NULL);
         return;

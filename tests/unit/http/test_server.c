@@ -9,6 +9,7 @@
 #include "http/reply.h"
 #include "http/server.h"
 #include "queries.h"
+#include "raw_client.h"
 #include "test.h"
 
 #include <arpa/inet.h>
@@ -20,8 +21,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define WAIT_MS 30000
 
 static sem_t entered, leave;        /* of the handler that waits */
 static struct stream *_Atomic held; /* the stream a test feeds */
@@ -154,36 +153,7 @@ static int once_down(void **state)
 /* -------- a raw client -------- */
 static int dial(void)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(http_port(server))};
-    inet_pton(AF_INET, "127.0.0.1", &a.sin_addr);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-    return fd;
-}
-
-static void say(int fd, const char *text)
-{
-    size_t n = strlen(text);
-    assert_int_equal(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
-}
-
-/* Appends what comes until `want` is there (true) or the end (false; want == NULL: the end is
- * fine). */
-static bool hear(int fd, struct buf *b, const char *want)
-{
-    for (;;) {
-        if (want != NULL && b->p != NULL && strstr(b->p, want) != NULL)
-            return true;
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        if (poll(&p, 1, WAIT_MS) != 1)
-            fail_msg("nothing came; so far: %s", b->p ? b->p : "");
-        char part[16384];
-        ssize_t n = recv(fd, part, sizeof part, 0);
-        if (n <= 0)
-            return false;
-        buf_add(b, (sv){part, (size_t)n});
-    }
+    return dial_port(http_port(server));
 }
 
 static char *ask(const char *request, const char *want)
