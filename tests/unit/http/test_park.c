@@ -1,4 +1,5 @@
-/* Connections that are silent for longer than a header may take leave the library, and come back. */
+/* Connections that are silent for longer than a header may take leave the library, and come back.
+ */
 #include "base/crypto.h"
 #include "base/log.h"
 #include "http/health.h"
