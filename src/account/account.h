@@ -1,4 +1,4 @@
-/* Accounts: members, sessions, visitors, secret keys. SPEC §5. (lead's contract) */
+/* Accounts: members, sessions, visitors, secret keys. SPEC §5. */
 #pragma once
 #include "base/id.h"
 #include "db/db.h"

@@ -1,5 +1,5 @@
 /* What the process has: settings, database, secrets. One for the process, passed as `struct app *`;
- * after start it is only read. (lead's contract) */
+ * after start it is only read. */
 #pragma once
 #include "app/settings.h"
 #include "db/db.h"

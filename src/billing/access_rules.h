@@ -1,4 +1,4 @@
-/* Subscription to access: pure rules. SPEC §2. (lead's contract) */
+/* Subscription to access: pure rules. SPEC §2. */
 #pragma once
 #include "base/clock.h"
 #include "base/sv.h"

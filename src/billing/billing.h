@@ -1,5 +1,4 @@
-/* Billing: what Stripe told us (facts), who has access, and our own actions there. SPEC §2, §3.
- * (lead's contract; billing/ owns it and adds to it) */
+/* Billing: what Stripe told us (facts), who has access, and our own actions there. SPEC §2, §3. */
 #pragma once
 #include "base/id.h"
 #include "base/json.h"

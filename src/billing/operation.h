@@ -1,6 +1,6 @@
 /* Operations: calls to Stripe that move money or open checkouts, stored with their Idempotency-Key
  * before the first attempt, so that a lost answer is repeated with the same key and, after 24 h,
- * reconciled and never resent. SPEC §3, stripe/CONTRACT §1. (lead's contract) */
+ * reconciled and never resent. SPEC §3, stripe/CONTRACT §1. */
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"

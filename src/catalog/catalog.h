@@ -1,6 +1,6 @@
 /* The catalogue: plan, allowances, discounts, items, AI model prices. One JSON file (CATALOG, else
  * ./catalog.json, else the built-in example), read and validated at start, immutable afterwards.
- * SPEC §1, §2. (lead's contract) */
+ * SPEC §1, §2. */
 #pragma once
 #include "base/arena.h"
 #include "base/err.h"

@@ -1,4 +1,4 @@
-/* The database: one interface, two engines (SQLite, PostgreSQL).      (lead's contract)
+/* The database: one interface, two engines (SQLite, PostgreSQL).
  *
  * Nobody writes SQL in C: the files in sql/query + tools/sqlgen.py give typed functions (queries.h,
  * made at build) that call db_run. Transactions are opened by the router, the worker and cmd/ only;

@@ -1,5 +1,5 @@
 /* Schema versions: sql/schema/NNNN_name.sql, embedded at build, each with an up and a down part,
- * run in a transaction, checksummed in table schema_migration.   SPEC §4. (lead's contract) */
+ * run in a transaction, checksummed in table schema_migration.   SPEC §4. */
 #pragma once
 #include "base/buf.h"
 #include "db/db.h"

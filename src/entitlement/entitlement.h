@@ -1,5 +1,4 @@
-/* What one may open: free, owned, by allowance, granted, or for money. SPEC §2, §5. (lead's
- * contract; entitlement/ adds to it) */
+/* What one may open: free, owned, by allowance, granted, or for money. SPEC §2, §5. */
 #pragma once
 #include "app/app.h"
 #include "billing/billing.h"

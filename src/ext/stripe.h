@@ -1,4 +1,4 @@
-/* Stripe's wire format, going out. stripe/CONTRACT §1. No tables here. (lead's contract) */
+/* Stripe's wire format, going out. stripe/CONTRACT §1. No tables here. */
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"

@@ -1,5 +1,5 @@
 /* Calls to the outside by libcurl: one multi handle on a thread of its own, many transfers,
- * connection reuse; certificates verified; http only to loopback unless allowed. (lead's contract)
+ * connection reuse; certificates verified; http only to loopback unless allowed.
  */
 #pragma once
 #include "base/arena.h"

@@ -194,6 +194,13 @@ struct http_conn {
     char id[ID_TEXT_MAX];
     char address[ADDRESS_MAX];
 };
+/* An object of this loop's pool, for one request; given back with the connection still open. */
+struct http_conn *conn_take(struct http_server *s);
+void conn_give(struct http_conn *x);
+/* Of a request that was abandoned at a stop: the loop and the worker each hold one reference. */
+void conn_release(struct http_conn *x);
+void pools_free(struct http_server *s); /* after all loops have ended */
+void conn_set_id(struct http_conn *x);  /* the client's if it is sane, else one of ours */
 /* Runs a request whose body is complete. True: the reply is ready; false: the connection was
  * suspended and conn_finish will be called. On an event loop. */
 bool execute(struct http_conn *x);

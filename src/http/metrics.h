@@ -1,5 +1,5 @@
 /* Counters and histograms for /metrics (Prometheus text). Thread-safe, lock-free on the hot path.
- * (lead's contract) */
+ */
 #pragma once
 #include "base/buf.h"
 

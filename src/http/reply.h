@@ -1,4 +1,4 @@
-/* Replies.                                                           (lead's contract) */
+/* Replies. */
 #pragma once
 #include "base/buf.h"
 #include "http/request.h"

@@ -1,4 +1,4 @@
-/* A request as handlers see it.                                       (lead's contract)
+/* A request as handlers see it.
  *
  * A handler is straight-line code that returns an err. It never opens the request's transaction,
  * logs, or writes an error reply: its row in the route table says who may call it, which

@@ -1,5 +1,5 @@
 /* The route table: who may call what, in which transaction, with which body and limit. SPEC §5,
- * DESIGN §1. (lead's contract) */
+ * DESIGN §1. */
 #pragma once
 #include "http/reply.h"
 #include "http/request.h"

@@ -1,5 +1,5 @@
-/* The HTTP server: event loops on libmicrohttpd, limits, router, executor. (lead's contract)
- * server.c is the only file that knows the library. */
+/* The HTTP server: event loops on libmicrohttpd, limits, router, executor.
+ * conn.c and server.c alone know the library. */
 #pragma once
 #include "http/route.h"
 

@@ -1,5 +1,5 @@
 /* The background queue: rows enqueued in the caller's transaction, leased by workers. SPEC §1
- * DESIGN §1. (lead's contract) */
+ * DESIGN §1. */
 #pragma once
 #include "base/arena.h"
 #include "base/clock.h"

@@ -1,5 +1,5 @@
 /* Transactional mail: an outbox row in the caller's transaction; sent by a job. One cause = one
- * mail. email/CONTRACT. (lead's contract) */
+ * mail. email/CONTRACT. */
 #pragma once
 #include "base/arena.h"
 #include "base/err.h"

@@ -1,5 +1,4 @@
-/* One-time purchases: checkout, discounts, slots held and consumed, status from facts. SPEC §2.
- * (lead's contract; purchase/ adds to it) */
+/* One-time purchases: checkout, discounts, slots held and consumed, status from facts. SPEC §2. */
 #pragma once
 #include "app/app.h"
 #include "billing/billing.h"
