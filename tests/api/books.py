@@ -1,9 +1,10 @@
 """What the tests of purchases, allowances and discounts share: a look into the database, many hands at once."""
-import os
+import contextlib
 import sqlite3
-import subprocess
 import threading
 import time
+
+import psycopg2
 
 from harness.client import post_event
 from harness.process import PATIENCE
@@ -14,17 +15,22 @@ PRICE = {"quiz:stress-profile": 1900, "quiz:sleep-quality": 2400, "quiz:attachme
 
 
 def sql(server, text, *values):
-    """One statement, `?` for values, straight at the database; rows as tuples."""
+    """One statement, `?` for values, straight at the database; rows as tuples, the same on both engines."""
+    return sql_all(server, [(text, *values)])
+
+
+def sql_all(server, statements):
+    """Statements as (text, values...) in one transaction; the rows of the last."""
     if server.engine == "pg":
-        for v in values:
-            text = text.replace("?", "NULL" if v is None else "'" + str(v).replace("'", "''") + "'", 1)
-        done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-c", text,
-                               server.database], text=True, capture_output=True, timeout=PATIENCE, env={**os.environ})
-        assert done.returncode == 0, done.stderr
-        return [tuple(line.split("\x1f")) for line in done.stdout.splitlines() if line]
-    path = server.database.split(":", 1)[1]
-    with sqlite3.connect(path, timeout=PATIENCE) as db:
-        return db.execute(text, values).fetchall()
+        with contextlib.closing(psycopg2.connect(server.database)) as db, db, db.cursor() as c:
+            for text, *values in statements:    # texts take the type of their column, as literals do
+                c.execute(text.replace("%", "%%").replace("?", "%s"), [v if v is None else str(v) for v in values])
+            rows = c.fetchall() if c.description else []
+        return [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in rows]
+    with contextlib.closing(sqlite3.connect(server.database.split(":", 1)[1], timeout=PATIENCE)) as db, db:
+        for text, *values in statements:
+            rows = db.execute(text, values).fetchall()
+    return rows
 
 
 def at_once(n, work):

@@ -2,11 +2,10 @@
 that try to be more than that. email/CONTRACT §4, §10."""
 import email.utils
 import json
-import sqlite3
 import unicodedata
 
 import pytest
-from books import sql
+from books import sql, sql_all
 from fakes import mail_row, put_mail, wait_state
 
 from harness import wait_until
@@ -75,14 +74,14 @@ def test_headers_cannot_be_injected(make_server, provider, mailbox, shared, kind
                 "a" * 800, "ü" * 400, "\u2028Bcc: all@example.test", "\\\" \\", "group: a@example.test;"]
     box = mailbox() if kind == "smtp" else provider(kind)
     s = make_server(env={**box.env(), "EMAIL_RATE_PER_MINUTE": "0"})
+    if s.engine == "pg":    # its texts cannot hold one
+        strings = [t for t in strings if "\0" not in t]
     cases = [(t, t) for t in strings if bad(t) is False]  # the others one by one: each is to be refused for itself
     cases += [case for t in strings if bad(t) is not False for case in ((t, "$1.00"), ("Anna", t))]
     rows = []
     mails = [put_mail(lambda _, *row: rows.append(row), s, "refund", f"m{i}@example.test", name, {"amount": amount})
              for i, (name, amount) in enumerate(cases)]
-    with sqlite3.connect(s.database.split(":", 1)[1], timeout=PATIENCE) as db:
-        for text, *values in rows:
-            db.execute(text, values)
+    sql_all(s, rows)
     wait_until(lambda: sql(s, "SELECT COUNT(*) FROM email_log WHERE state IN ('queued', 'sending')")[0][0] == 0, 240)
     if kind == "smtp":
         got = {m["messageId"][1:].split("@")[0]: m for m in box.messages}

@@ -257,6 +257,8 @@ def test_refused(make_server, provider, bad):
     """Line breaks and NUL in anything that reaches a header are refused, never stripped; so are holes in a template."""
     p = provider("sendgrid")
     s = make_server(env=p.env())
+    if s.engine == "pg" and "\0" in str(bad.get("name")):
+        pytest.skip("PostgreSQL's texts cannot hold a NUL")
     row = wait_state(sql, s, put_mail(sql, s, **bad), "failed")
     assert row["error"] and row["attempts"] == 0
     wait_state(sql, s, put_mail(sql, s), "accepted")

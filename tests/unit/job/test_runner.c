@@ -109,7 +109,7 @@ static err run_stolen(struct job *j)
 }
 
 /* Which jobs were told to have ended without being done, and why. */
-static int lost;
+static atomic_int lost;
 static char lost_why[128];
 static err note_lost(struct db_tx *tx, struct arena *m, const json *payload, sv why, ts now)
 {
