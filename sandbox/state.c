@@ -6,19 +6,31 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Everything that changes an object sends an event or makes something due. */
-static uint64_t mark(void)
+/* Everything that changes an object sends an event or makes something due; a moved clock
+ * does not. */
+struct mark {
+    uint64_t events, orders, portals;
+    int64_t clock;
+};
+
+static struct mark mark(void)
 {
-    return ((uint64_t)json_array_size(sb_all("event")) << 32) ^ sb_timeline_orders() ^
-           ((uint64_t)json_array_size(sb_all("billing_portal.session")) << 48);
+    return (struct mark){json_array_size(sb_all("event")), sb_timeline_orders(),
+                         json_array_size(sb_all("billing_portal.session")), clock_offset()};
 }
 
-static uint64_t saved;
+static struct mark saved;
+
+static bool is_saved(void)
+{
+    struct mark m = mark();
+    return memcmp(&m, &saved, sizeof m) == 0;
+}
 
 bool sb_state_save(const char *path)
 {
     char temp[1024];
-    if (mark() == saved)
+    if (is_saved())
         return true;
     snprintf(temp, sizeof temp, "%s.new", path);
     json_t *all =

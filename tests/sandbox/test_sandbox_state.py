@@ -3,7 +3,7 @@ import subprocess
 
 import requests
 
-from harness.process import BUILD, PATIENCE
+from harness.process import BUILD, PATIENCE, wait_until
 
 KEY = {"Authorization": "Bearer sk_test_harness"}
 
@@ -33,6 +33,18 @@ def test_a_restart_forgets_nothing(make_server, make_sandbox, tmp_path):
     assert member.get("/api/subscription").json["period"]["start"] > member.get("/api/auth/me").json["createdAt"]
     types = [e["type"] for e in member.get("/api/subscription/events?limit=100").json["data"]]
     assert types.count("invoice.paid") == 2
+
+
+def test_a_moved_clock_is_kept_although_nothing_else_happened(make_sandbox, tmp_path):
+    state = tmp_path / "sandbox.json"
+    first = make_sandbox("--state", str(state))
+    requests.post(first.base + "/v1/customers", headers=KEY, data={"name": "Ada"}, timeout=PATIENCE)
+    wait_until(lambda: state.exists() and "Ada" in state.read_text())
+    first.control("clock", advance="+10 days")
+    moved = first.call("GET", "/_sandbox/clock")["now"]
+    assert first.process.stop() == 0
+    again = make_sandbox("--state", str(state))
+    assert 0 <= again.call("GET", "/_sandbox/clock")["now"] - moved <= PATIENCE * 2
 
 
 def test_a_file_that_is_no_state(tmp_path):
