@@ -109,13 +109,25 @@ static err handle(struct http_conn *x)
 }
 
 /* -------- in a transaction -------- */
-static void rewind_run(struct http_conn *x)
+static void forget_run(struct http_conn *x)
 {
-    if (x->runs++ == 0)
-        return;
     arena_rewind(x->r.mem, x->mark);
     reply_reset(&x->reply);
     x->r.counter = NULL;
+}
+
+static void rewind_run(struct http_conn *x)
+{
+    if (x->runs++ > 0)
+        forget_run(x);
+}
+
+/* The engine marks the arena when it begins, and goes back to there before it runs something once
+ * more: it must not begin above our own mark. */
+static void begin_anew(struct http_conn *x)
+{
+    forget_run(x);
+    x->runs = 0;
 }
 
 static err in_tx(struct db_tx *tx, struct arena *mem, void *arg)
@@ -155,6 +167,7 @@ static err read_or_write(struct http_conn *x, db_fn fn)
     err e = db_read(x->s->o.db, x->r.mem, fn, x);
     if (e != ERR_FIRST_SIGHT)
         return e;
+    begin_anew(x);
     x->writes = true;
     return db_write(x->s->o.db, x->r.mem, fn, x);
 }
@@ -199,6 +212,7 @@ static void on_worker(struct work *w)
         x->r.now = clock_now(); /* no look into the database before its own */
     else if (!x->s->sqlite)
         set_now(x);
+    x->mark = arena_mark(x->r.mem);
     err_clear();
     err e;
     if ((tx == TX_NONE || tx == TX_HEALTH) && x->body_err == OK)
@@ -329,8 +343,10 @@ static bool dispatch(struct http_conn *x)
     if (tx == TX_WRITE && x->body_err == OK)
         return to_writer(x);
     err e = db_read(x->s->o.db, x->r.mem, in_tx, x);
-    if (e == ERR_FIRST_SIGHT)
+    if (e == ERR_FIRST_SIGHT) {
+        begin_anew(x);
         return to_writer(x);
+    }
     conclude(x, e, true);
     return true;
 }
