@@ -86,13 +86,19 @@ static void test_what_the_file_gains_is_seen(void **state)
     expect_rows(f, first);
 }
 
+static void open_again(struct fixture *f)
+{
+    db_close(f->db);
+    arena_free(f->mem);
+    fixture_open(f, false);
+}
+
 static void test_mapping_can_be_switched_off(void **state)
 {
     struct fixture *f = *state;
     char first[] = "first";
-    db_close(f->db);
-    setenv("MYBEING_MMAP", "0", 1);
-    fixture_open(f, false);
+    setenv("MYBEING_MMAP", "0", 1); /* asked when a database is opened */
+    open_again(f);
     unsetenv("MYBEING_MMAP");
     assert_int_equal(db_write(f->db, f->mem, put_rows, first), OK);
     fold(f);
@@ -127,6 +133,7 @@ static void test_locks_stay_when_one_of_two_closes(void **state)
     assert_null(value_of(f, "a"));
     db_close(f->db);
     assert_false(locked(f));
+    arena_free(f->mem);
     fixture_open(f, false);
 }
 
