@@ -1,6 +1,6 @@
 #include "ext/ai_escape.h"
 
-#define ESCAPE 6 /* bytes of \uXXXX */
+#define ESCAPE 6 /* bytes: backslash, u, four digits */
 
 static int hex(char c)
 {

@@ -244,7 +244,6 @@ static void own_strings(struct http_conn *x)
 static bool to_worker(struct http_conn *x)
 {
     own_strings(x);
-    x->mark = arena_mark(x->r.mem);
     x->work.run = on_worker;
     conn_suspend(x);
     bool health = x->r.route->tx == TX_HEALTH;

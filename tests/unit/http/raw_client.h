@@ -1,7 +1,9 @@
-/* Bytes over a socket, for tests of the server. Waits have wide limits: nothing depends on being
- * fast. */
+/* A server with a test's own routes, and bytes over a socket to it. Waits have wide limits: nothing
+ * depends on being fast. */
 #pragma once
 #include "base/buf.h"
+#include "http/health.h"
+#include "http/server.h"
 #include "test.h"
 
 #include <arpa/inet.h>
@@ -10,6 +12,26 @@
 #include <unistd.h>
 
 #define WAIT_MS 30000
+
+/* `routes` beside those of health; o.auth and what a test is about are the caller's. One at a time.
+ */
+static inline struct http_server *serve(struct http_options o, struct route_set routes)
+{
+    static struct route_set sets[2];
+    struct http_server *server;
+    sets[0] = routes;
+    sets[1] = health_routes;
+    o.bind = SV("127.0.0.1");
+    o.loops = 2;
+    o.workers = 4;
+    o.rate_scale = 1000;
+    o.base_url = SV("http://127.0.0.1:1");
+    o.cookie_key = SV("k");
+    o.sets = sets;
+    o.nsets = 2;
+    assert_int_equal(http_start(&o, &server), OK);
+    return server;
+}
 
 static inline int dial_port(uint16_t port)
 {

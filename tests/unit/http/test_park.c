@@ -44,21 +44,10 @@ static err nobody(struct req *r, struct db_tx *tx)
 
 static void start(struct http_options o)
 {
-    static struct route_set sets[2];
-    sets[0] = ROUTE_SET(routes);
-    sets[1] = health_routes;
-    o.bind = SV("127.0.0.1");
-    o.loops = 2;
-    o.workers = 4;
-    o.rate_scale = 1000;
-    o.base_url = SV("http://127.0.0.1:1");
-    o.cookie_key = SV("k");
     o.auth = nobody;
-    o.sets = sets;
-    o.nsets = 2;
     o.header_s = 1;
     o.idle_s = o.idle_s ? o.idle_s : 600;
-    assert_int_equal(http_start(&o, &server), OK);
+    server = serve(o, ROUTE_SET(routes));
 }
 
 static int dial(void)

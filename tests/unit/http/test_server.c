@@ -122,20 +122,9 @@ static char dir[] = "/tmp/mybeing-http-XXXXXX";
 
 static void start(struct http_options o)
 {
-    static struct route_set sets[2];
-    sets[0] = ROUTE_SET(routes);
-    sets[1] = health_routes;
-    o.bind = SV("127.0.0.1");
-    o.loops = 2;
-    o.workers = 4;
-    o.rate_scale = 1000;
-    o.base_url = SV("http://127.0.0.1:1");
-    o.cookie_key = SV("k");
     o.auth = nobody;
-    o.sets = sets;
-    o.nsets = 2;
     o.db = db;
-    assert_int_equal(http_start(&o, &server), OK);
+    server = serve(o, ROUTE_SET(routes));
 }
 
 static int once_up(void **state)
