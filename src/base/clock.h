@@ -30,6 +30,11 @@ static inline ts ts_add(ts t, int64_t ms)
 {
     return ts_is_none(t) ? t : (ts){t.ms + ms};
 }
+/* The beginning of its UTC day; times since 1970. */
+static inline ts ts_day(ts t)
+{
+    return (ts){t.ms - t.ms % TS_DAY};
+}
 static inline ts ts_min(ts a, ts b)
 {
     return a.ms < b.ms ? a : b;

@@ -38,6 +38,14 @@ static inline bool sv_empty(sv a)
 {
     return a.n == 0;
 }
+/* 0 to 15; -1: no hexadecimal digit. */
+static inline int hex_value(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
 bool sv_eq_nocase(sv a, sv b); /* ASCII */
 bool sv_starts(sv a, sv prefix);
 bool sv_ends(sv a, sv suffix);

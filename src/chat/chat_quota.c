@@ -135,7 +135,7 @@ static err take_network(struct db_tx *tx, struct arena *mem, const struct chat_q
 {
     int64_t changed;
     sv network = chat_network_of(mem, ask->address);
-    ts day = {ask->now.ms - ask->now.ms % TS_DAY};
+    ts day = ts_day(ask->now);
     TRY(q_chat_network_take(
         tx, mem,
         &(struct chat_network_take_in){.network = network, .day = day, .most = CHAT_NETWORK_SLOTS},

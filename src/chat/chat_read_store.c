@@ -102,9 +102,8 @@ err chat_usage_list(struct db_tx *tx, struct arena *mem, ts from, ts until, stru
     struct chat_crisis_count_row crisis;
     size_t n;
     TRY(q_chat_usage_days(
-        tx, mem,
-        &(struct chat_usage_days_in){.from_day = {from.ms - from.ms % TS_DAY}, .until_day = until},
-        &rows, &n));
+        tx, mem, &(struct chat_usage_days_in){.from_day = ts_day(from), .until_day = until}, &rows,
+        &n));
     TRY(q_chat_crisis_count(
         tx, mem, &(struct chat_crisis_count_in){.from_at = from, .until_at = until}, &crisis));
     struct chat_usage *list = ARENA_ARRAY(mem, struct chat_usage, n);

@@ -30,7 +30,7 @@ static err store(struct db_tx *tx, struct arena *mem, void *arg)
     if (owner.n > 0 && t->input + t->output > 0)
         TRY(q_chat_usage_add(tx, mem,
                              &(struct chat_usage_add_in){.owner = owner,
-                                                         .day = {now.ms - now.ms % TS_DAY},
+                                                         .day = ts_day(now),
                                                          .model = t->j->app->set.ai_model,
                                                          .turns = 0,
                                                          .input_tokens = t->input,

@@ -117,15 +117,14 @@ static err under_ceiling(struct db_tx *tx, struct arena *mem, struct ask *a)
         return OK;
     TRY(chat_quota_lock(tx, mem, owner.id));
     TRY(chat_running_list(tx, mem, &owner, &running, &n));
-    TRY(q_chat_usage_of(
-        tx, mem, &(struct chat_usage_of_in){.owner = owner.id, .day = {now.ms - now.ms % TS_DAY}},
-        &row));
+    TRY(q_chat_usage_of(tx, mem, &(struct chat_usage_of_in){.owner = owner.id, .day = ts_day(now)},
+                        &row));
     if (row.tokens + (int64_t)n * set->ai_max_tokens < ceiling)
         return OK;
     a->out.ceiling = true;
     a->out.quota.limit = ceiling;
     a->out.quota.reset_at = row.tokens < ceiling ? ts_add(now, set->ai_answer_s * TS_SECOND)
-                                                 : (ts){now.ms - now.ms % TS_DAY + TS_DAY};
+                                                 : ts_add(ts_day(now), TS_DAY);
     return FAIL(ERR_QUOTA, "The AI's ceiling for one member and day is reached.");
 }
 

@@ -84,7 +84,7 @@ static err put_usage(struct db_tx *tx, struct arena *mem, const struct save *s, 
     return q_chat_usage_add(tx, mem,
                             &(struct chat_usage_add_in){
                                 .owner = owner,
-                                .day = {now.ms - now.ms % TS_DAY},
+                                .day = ts_day(now),
                                 .model = s->model,
                                 .turns = 1,
                                 .input_tokens = tokens(s->input, s->asked),

@@ -13,7 +13,7 @@ err entitlement_ai_get(struct db_tx *tx, struct arena *mem, const struct app *ap
 {
     struct entitlement_ai ai = {.unlimited = s->access.premium,
                                 .limit = app->catalog->ai_free_per_day,
-                                .reset_at = {s->now.ms - s->now.ms % TS_DAY + TS_DAY}};
+                                .reset_at = ts_add(ts_day(s->now), TS_DAY)};
     if (count_ai)
         TRY(count_ai(tx, mem, app, &s->caller, s->now, &ai.used, &ai.reset_at));
     *out = ai;

@@ -2,14 +2,6 @@
 
 #define ESCAPE 6 /* bytes: backslash, u, four digits */
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The code of an escape that begins at p[i]; -1 if none does. */
 static int code_at(sv s, size_t i)
 {
@@ -17,7 +9,7 @@ static int code_at(sv s, size_t i)
     if (i + ESCAPE > s.n || s.p[i] != '\\' || s.p[i + 1] != 'u')
         return -1;
     for (size_t k = i + 2; k < i + ESCAPE; k++) {
-        int digit = hex(s.p[k]);
+        int digit = hex_value(s.p[k]);
         if (digit < 0)
             return -1;
         code = code * 16 + digit;

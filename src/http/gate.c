@@ -28,14 +28,6 @@ static bool value_clean(sv s)
     return true;
 }
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 bool percent_decode(struct arena *mem, sv in, bool plus, sv *out)
 {
     size_t i = 0;
@@ -50,9 +42,9 @@ bool percent_decode(struct arena *mem, sv in, bool plus, sv *out)
     for (i = 0; i < in.n; i++) {
         char c = in.p[i];
         if (c == '%') {
-            if (i + 2 >= in.n || hex(in.p[i + 1]) < 0 || hex(in.p[i + 2]) < 0)
+            if (i + 2 >= in.n || hex_value(in.p[i + 1]) < 0 || hex_value(in.p[i + 2]) < 0)
                 return false;
-            c = (char)(hex(in.p[i + 1]) << 4 | hex(in.p[i + 2]));
+            c = (char)(hex_value(in.p[i + 1]) << 4 | hex_value(in.p[i + 2]));
             i += 2;
             if (c == '\0')
                 return false;
@@ -107,7 +99,7 @@ static err check_target(const struct gate_in *in)
             return FAIL(ERR_BAD_REQUEST, "bad character in the request target");
         if (c != '%')
             continue;
-        if (i + 2 >= t.n || hex(t.p[i + 1]) < 0 || hex(t.p[i + 2]) < 0)
+        if (i + 2 >= t.n || hex_value(t.p[i + 1]) < 0 || hex_value(t.p[i + 2]) < 0)
             return FAIL(ERR_BAD_REQUEST, "bad percent encoding in the request target");
         if (t.p[i + 1] == '0' && t.p[i + 2] == '0')
             return FAIL(ERR_BAD_REQUEST, "NUL in the request target");

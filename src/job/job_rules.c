@@ -88,7 +88,7 @@ static bool cron_day_matches(const struct cron *c, ts day)
 ts cron_next(const struct cron *c, ts t)
 {
     ts at = {(t.ms / TS_MINUTE + 1) * TS_MINUTE};
-    ts day = {at.ms - at.ms % TS_DAY};
+    ts day = ts_day(at);
     for (int i = 0; i < 5 * 366; i++, day.ms += TS_DAY) {
         if (!cron_day_matches(c, day))
             continue;
