@@ -10,7 +10,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "mail"))
+sys.path[:0] = [str(pathlib.Path(__file__).parents[1] / d) for d in ("api", "mail")]
 
 from person import Person  # noqa: E402
 

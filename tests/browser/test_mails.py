@@ -9,6 +9,8 @@ from person import FAINT
 
 from harness.process import BUILD, PATIENCE
 
+pytestmark = pytest.mark.sqlite_only  # a preview asks no database: once is enough
+
 WIDTHS = (320, 640)
 PARTS = pathlib.Path(__file__).resolve().parents[2] / "src/mail/templates"
 NAMES = sorted(p.stem for p in PARTS.glob("*.mail"))

@@ -19,7 +19,7 @@ from harness.client import post_event
 from harness.server import BUILD
 from harness.stripe_events import Subscriber, event, fresh_id
 
-pytestmark = pytest.mark.sqlite_only
+pytestmark = pytest.mark.sqlite_only  # what is written and synced here is SQLite's own files; test_powercut_pg.py is the other
 
 RECORDER = pathlib.Path(BUILD) / "tests/crash/powercut.so"
 HEAD = struct.Struct("<IIIIq")
