@@ -6,7 +6,7 @@
     with Cluster() as c: c.url                              the same inside python
 
 A folder, port and socket of its own on loopback, no fsync (durable=True: as in production, for tests that crash it;
-folder=…: where the data lies); started as user `postgres` when root (it refuses root),
+folder=…: where the data lies, wal=…: where its log does, in pieces of 1 MB); started as user `postgres` when root (it refuses root),
 stopped and removed afterwards, also when its starter is killed.
 """
 import ctypes
@@ -51,7 +51,7 @@ def free_port():
 
 
 class Cluster:
-    def __init__(self, settings=None, durable=False, folder=None):
+    def __init__(self, settings=None, durable=False, folder=None, wal=None):
         self.settings = {**SETTINGS, **(DURABLE if durable else {}), **(settings or {})}
         self.bin = programs()
         self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
@@ -60,6 +60,7 @@ class Cluster:
         if self.user:
             os.chown(self.dir, self.user.pw_uid, self.user.pw_gid)
         self.log = self.dir / "log"
+        self.wal = ["-X", wal, "--wal-segsize=1"] if wal else []
         self.port = free_port()
 
     @property
@@ -76,9 +77,10 @@ class Cluster:
         os.setsid()
 
     def _init(self):
-        done = subprocess.run([self.bin / "initdb", "-D", self.dir / "data", "-U", "postgres", "-A", "trust", "-E",
-                               "UTF8", "--locale=C", "--no-sync"], stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, cwd="/", preexec_fn=self._become, check=False)
+        args = [self.bin / "initdb", "-D", self.dir / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                "--locale=C", "--no-sync", *self.wal]
+        done = subprocess.run(args, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/",
+                              preexec_fn=self._become, check=False)
         if done.returncode:
             raise RuntimeError(f"initdb: {done.stderr}")
 

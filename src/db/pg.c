@@ -92,6 +92,13 @@ static bool only_begin_pending(const struct pg_conn *c)
     return c->npending > 0 && (c->pending[0][0] == 'B');
 }
 
+/* The connection was lost while the answer to COMMIT was awaited. */
+static err uncertain(void)
+{
+    struct err_info why = *err_last();
+    return FAIL(ERR_WRITE_UNCERTAIN, "%s: it is not known whether this was stored", why.detail);
+}
+
 static err commit(struct db_tx *tx)
 {
     struct pg_conn *c = tx->pg;
@@ -102,10 +109,7 @@ static err commit(struct db_tx *tx)
     err e = pg_command(c, "COMMIT");
     if (e == OK || !c->dirty)
         return OK; /* what was read holds */
-    if (c->lost)
-        return FAIL(ERR_WRITE_UNCERTAIN, "the connection to PostgreSQL was lost during the commit: "
-                                         "it is not known whether this was stored");
-    return e;
+    return c->lost ? uncertain() : e;
 }
 
 static void roll_back(struct pg_conn *c)
@@ -218,8 +222,7 @@ err pg_write_each(struct db *db, unsigned stmt, const struct db_val *in, size_t 
         if (!c->lost)
             roll_back(c);
         else if (why.code == ERR_DB)
-            e = FAIL(ERR_WRITE_UNCERTAIN, "%s: it is not known whether this was stored",
-                     why.detail);
+            e = uncertain();
         if (e != ERR_WRITE_UNCERTAIN)
             err_restore(&why);
     }

@@ -1,5 +1,6 @@
 /* One connection to PostgreSQL: commands go out in libpq's pipeline, every wait has an end (a
  * frozen server must not hold a thread for ever). */
+#include "base/log.h"
 #include "db/pg_internal.h"
 
 #include <assert.h>
@@ -58,15 +59,29 @@ static err lost(struct pg_conn *c, const char *what, const char *why)
                 SV_ARG(first_line(why)));
 }
 
+/* PostgreSQL itself goes down when its log (pg_wal) cannot grow: told here, since only the connection
+ * that met it hears why. */
+static void tell_full(const char *message)
+{
+    char detail[320];
+    snprintf(detail, sizeof detail,
+             "PostgreSQL goes down: %.160s; free space on that disk, and start it if it does not "
+             "come back",
+             message ? message : "its disk is full");
+    log_event(LOG_ERROR, "db.disk_full", "detail", detail, NULL);
+}
+
 static err failed(struct pg_conn *c, const char *what, const PGresult *r)
 {
     const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
     const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
     bool fatal = severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+    const char *message = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    if (fatal && state && state_is(state, "53100"))
+        tell_full(message);
     if (!state || fatal || PQstatus(c->h) == CONNECTION_BAD)
         return lost(c, what, PQresultErrorMessage(r));
     err e = state_err(state);
-    const char *message = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
     /* After a change of the schema or a DISCARD: another connection prepares anew. */
     c->stale = state_is(state, "26000") ||
                (state_is(state, "0A000") && message && strstr(message, "cached plan") != NULL);

@@ -117,6 +117,17 @@ def good(r):
     return r.status == 200 or (r.kind == "use" and r.status == 402)
 
 
+def succeeded(load, moment):
+    """Every kind of work, begun after the moment."""
+    return {"event", "save", "use", "read"} <= {r.kind for r in load.work() if r.began > moment and good(r)}
+
+
+def quiet(load, back):
+    """A second without a failure, and all kinds of work done."""
+    last = max([r.ended for r in load.failed_after(back)], default=back)
+    return time.monotonic() > max(last, back) + 1 and succeeded(load, last)
+
+
 def assert_polite(load, longest):
     """Success or 503, in time, never a connection lost."""
     wrong = [r for r in load.work() if not good(r) and r.status != 503]

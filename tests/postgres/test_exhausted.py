@@ -11,6 +11,7 @@ import pytest
 from harness import Server, postgres, wait_until
 from harness.client import post_event
 from harness.stripe_events import Subscriber
+from load import Load, assert_kept, assert_polite, quiet
 from pg_cluster import Cluster
 
 pytestmark = pytest.mark.pg_only
@@ -129,3 +130,35 @@ def fills_and_empties(server, disk):
     wait_until(lambda: post(n + 1).status == 200)
     there = set(postgres.psql(server.database, "SELECT id FROM webhook_event WHERE status = 'applied'").split())
     assert set(kept) <= there
+
+
+@pytest.fixture
+def small_log(small_disk):
+    """A cluster whose log lies on the small disk and may grow beyond it; only commits write it, so that one is told."""
+    with Cluster({"wal_writer_delay": "10s"}, durable=True, wal=small_disk / "wal") as c:
+        yield c
+
+
+def answers(cluster):
+    """Without room for its log PostgreSQL panics, recovers, and ends if there is none for that either: started again
+    then, as whoever watches it does."""
+    if cluster.process.poll() is not None:
+        cluster.start()
+    return subprocess.run([cluster.bin / "pg_isready", "-q", "-d", cluster.url], check=False).returncode == 0
+
+
+def test_the_disk_of_the_log_is_full(small_log, small_disk, make_server):
+    server = make_server(engine="pg", cluster=small_log.url)
+    with Load(server) as load:
+        wait_until(lambda: len(load.of("event")) > 20)
+        fill(small_disk / "rest")
+        server.process.wait_line(r"db\.disk_full.*No space left on device; free space on that disk")
+        wait_until(lambda: {"event", "save", "use", "read", "ready"} <= {r.kind for r in load.results if r.status == 503})
+        (small_disk / "rest").unlink()
+        wait_until(lambda: answers(small_log))
+        back = time.monotonic()
+        wait_until(lambda: quiet(load, back))
+    last = max([r.ended for r in load.failed_after(back)], default=back)
+    assert last - back < 5, f"still failing {last - back:.1f} s after the database was back"
+    assert_polite(load, 40)
+    assert_kept(load)

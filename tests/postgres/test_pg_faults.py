@@ -10,7 +10,7 @@ import pytest
 
 from books import sql
 from harness import postgres, wait_until
-from load import Load, assert_kept, assert_polite, good
+from load import Load, assert_kept, assert_polite, quiet, succeeded
 from pg_cluster import Cluster
 
 pytestmark = pytest.mark.pg_only
@@ -63,17 +63,6 @@ def kill_connections(cluster, server):
             c.execute("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'mybeing'")
             time.sleep(0.05)
     killer.close()
-
-
-def succeeded(load, moment):
-    """Every kind of work, begun after the moment."""
-    return {"event", "save", "use", "read"} <= {r.kind for r in load.work() if r.began > moment and good(r)}
-
-
-def quiet(load, back):
-    """A second without a failure, and all kinds of work done."""
-    last = max([r.ended for r in load.failed_after(back)], default=back)
-    return time.monotonic() > max(last, back) + 1 and succeeded(load, last)
 
 
 def unfinished(server):
