@@ -1,4 +1,4 @@
-/* JSON: reading (jansson behind it, so it can be exchanged) and writing (a streaming writer).
+/* JSON: reading (yajl behind it, so it can be exchanged) and writing (a streaming writer).
  *
  * Reading is strict: UTF-8, no duplicate keys, no NUL in strings, integers within int64, at most
  * JSON_DEPTH levels. A parsed tree is immutable, lives in the arena and is freed with it. */
@@ -40,15 +40,14 @@ ts json_get_unix(const json *obj, const char *key); /* Unix seconds; TS_NONE if 
 /* for (struct json_iter it = json_iter(obj); json_next(&it);) it.key, it.value */
 struct json_iter {
     const json *of;
-    void *at;
-    size_t i;
-    sv key; /* members only */
+    size_t i; /* the next one */
+    sv key;   /* members only */
     const json *value;
 };
 struct json_iter json_iter(const json *obj_or_arr);
 bool json_next(struct json_iter *it);
 
-/* Canonical text: sorted keys, no spaces. */
+/* Canonical text: sorted keys, no spaces; a real keeps the digits it was written with. */
 sv json_text(struct arena *mem, const json *j);
 
 /* Writer: appends to a buffer, puts commas itself, escapes, asserts balance. Zero value + .out. */

@@ -1,9 +1,10 @@
 #include "base/calendar.h"
-#include "base/json.h"
+#include "base/json_tree.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* What stands before a value: a comma between elements, nothing behind a key. */
 static void before_value(struct jw *w)
@@ -175,4 +176,60 @@ void jw_ts(struct jw *w, ts t)
 {
     char text[TS_TEXT];
     jw_str(w, ts_is_none(t) ? SV_NULL : ts_text(t, text));
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct json_member *x = *(const struct json_member *const *)a;
+    const struct json_member *y = *(const struct json_member *const *)b;
+    return sv_cmp(x->key, y->key);
+}
+
+static void object(struct jw *w, const json *j)
+{
+    const struct json_member **sorted = malloc((j->n + 1) * sizeof *sorted);
+    if (sorted == NULL)
+        abort();
+    for (uint32_t i = 0; i < j->n; i++)
+        sorted[i] = &j->members[i];
+    qsort(sorted, j->n, sizeof *sorted, by_key);
+    jw_obj(w);
+    for (uint32_t i = 0; i < j->n; i++) {
+        jw_key_sv(w, sorted[i]->key);
+        jw_json(w, &sorted[i]->value);
+    }
+    jw_obj_end(w);
+    free(sorted);
+}
+
+/* Nests no deeper than JSON_DEPTH, as what was parsed. */
+void jw_json(struct jw *w, const json *j)
+{
+    switch (json_kind(j)) {
+    case JK_NONE:
+    case JK_NULL:
+        jw_null(w);
+        break;
+    case JK_BOOL:
+        jw_bool(w, j->b);
+        break;
+    case JK_INT:
+        jw_int(w, j->i);
+        break;
+    case JK_REAL:
+        jw_raw(w, (sv){j->s, j->n});
+        break;
+    case JK_STR:
+        jw_str(w, json_str(j));
+        break;
+    case JK_ARR:
+        jw_arr(w);
+        for (uint32_t i = 0; i < j->n; i++)
+            jw_json(w, &j->items[i]);
+        jw_arr_end(w);
+        break;
+    case JK_OBJ:
+        object(w, j);
+        break;
+    }
 }

@@ -17,7 +17,18 @@ static void strictness(void **state)
         {"{\"a\":\"\xff\"}", ERR_JSON_UTF8},
         {"{\"a\":\"\\ud800\"}", ERR_JSON_SYNTAX},
         {"\xef\xbb\xbf{}", ERR_JSON_SYNTAX},
+        {"{\"a\":\"\\ude00\"}", ERR_JSON_SYNTAX},
+        {"{\"a\":\"\\ud83d\\u0041\"}", ERR_JSON_SYNTAX},
+        {"{\"a\":\"\\ud83d\\ude00 \\\\ud83d\"}", OK},
         {"{}x", ERR_JSON_SYNTAX},
+        {"{}\"x", ERR_JSON_SYNTAX}, /* a string that never ends behind the value */
+        {"[1,\v2]", ERR_JSON_SYNTAX},
+        {"[1\f]", ERR_JSON_SYNTAX},
+        {"[1]/**/", ERR_JSON_SYNTAX},
+        {"[01]", ERR_JSON_SYNTAX},
+        {"[1.]", ERR_JSON_SYNTAX},
+        {"[-]", ERR_JSON_SYNTAX},
+        {"[-0]", OK},
         {"", ERR_JSON_SYNTAX},
         {"[1,]", ERR_JSON_SYNTAX},
     };
@@ -103,6 +114,55 @@ static void reading(void **state)
     assert_true(sv_is(json_text(mem, json_get(j, "o")), "{\"id\":\"sub_1\"}"));
 }
 
+/* More members than are looked up in a table, more values than lie on the stack, and a key that
+ * stands twice among few and among many, wherever it stands. */
+static void many_members(void **state)
+{
+    (void)state;
+    static const int sizes[] = {2, 63, 64, 65, 126, 127, 128, 129, 5000};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        for (int twice = -1; twice < sizes[s]; twice += 1 + sizes[s] / 7) {
+            ARENA_AUTO mem = arena_new(0);
+            BUF_AUTO b = {0};
+            const json *j;
+            for (int i = 0; i < sizes[s]; i++)
+                buf_printf(&b, "%c\"k%d\":[%d,\"\\n\",%d.5]", i ? ',' : '{', i, i, i);
+            if (twice >= 0)
+                buf_printf(&b, ",\"\\u006b%d\":1", twice);
+            buf_char(&b, '}');
+            err e = json_parse(mem, buf_sv(&b), &j);
+            assert_int_equal(e, twice >= 0 ? ERR_JSON_DUPLICATE : OK);
+            if (e != OK)
+                continue;
+            assert_int_equal(json_len(j), sizes[s]);
+            int i = 0;
+            for (struct json_iter it = json_iter(j); json_next(&it); i++) {
+                assert_true(sv_eq(it.key, arena_printf(mem, "k%d", i)));
+                assert_int_equal(json_int(json_at(it.value, 0), -1), i);
+                assert_true(sv_is(json_str(json_at(it.value, 1)), "\n"));
+                assert_null(json_at(it.value, 3));
+            }
+            assert_int_equal(json_int(json_path(j, "k1.0"), -1), 1);
+        }
+    }
+}
+
+/* The string never ends where the pool of strings does: what the text ends with is kept whole. */
+static void alone(void **state)
+{
+    (void)state;
+    ARENA_AUTO mem = arena_new(0);
+    const json *j;
+    assert_int_equal(json_parse(mem, SV("1.5"), &j), OK);
+    assert_true(sv_is(json_text(mem, j), "1.5"));
+    assert_int_equal(json_parse(mem, SV("\"\""), &j), OK);
+    assert_int_equal(json_str(j).n, 0);
+    assert_int_equal(json_parse(mem, (sv){"123", 4}, &j), ERR_JSON_SYNTAX); /* with its NUL */
+    assert_int_equal(json_parse(mem, SV(" {\"b\":1e2,\"a\":[true,null]} "), &j), OK);
+    assert_true(sv_is(json_text(mem, j), "{\"a\":[true,null],\"b\":1e2}"));
+    assert_int_equal(json_get_int(j, "b", 0), 100);
+}
+
 static void writing(void **state)
 {
     (void)state;
@@ -136,6 +196,8 @@ int main(void)
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(depth_knows_strings),
         cmocka_unit_test(reading),
+        cmocka_unit_test(many_members),
+        cmocka_unit_test(alone),
         cmocka_unit_test(writing),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
