@@ -1,4 +1,5 @@
-/* How a parsed value lies in memory: for json_parse.c, which makes it, and json.c, which reads it. */
+/* How a parsed value lies in memory: for json_parse.c, which makes it, and json.c, which reads it.
+ */
 #pragma once
 #include "base/json.h"
 

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -15,6 +16,8 @@
 #define SHRINK_PAGES  (128 * 256) /* a long reader kept it: give the disk back */
 #define LOOK_EVERY_MS 50
 #define IDLE_LOOKS    20 /* a second without commits */
+#define PASSES        8
+#define LITTLE_US     10000
 #define TRIES         40 /* while the writer is held: a long reader is left for the next time */
 
 struct checkpointer {
@@ -63,10 +66,27 @@ static bool fold_all(struct checkpointer *c, bool restart, bool shrink)
     return false;
 }
 
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
+}
+
+/* Folds what it can beside the running writer and makes it durable there: SQLite itself does so
+ * only in the pass that reaches the end of the log, for which the writer is held. Microseconds. */
+static int64_t fold_beside(struct checkpointer *c)
+{
+    int64_t began = now_us();
+    (void)sq_checkpoint(c->conn, false, false);
+    (void)sq_sync_file(c->conn);
+    return now_us() - began;
+}
+
 static void start_over(struct checkpointer *c, bool shrink)
 {
-    (void)sq_checkpoint(c->conn, false, false);
-    (void)sq_checkpoint(c->conn, false, false);
+    for (int i = 0; i < PASSES && fold_beside(c) > LITTLE_US; i++)
+        ;
     writer_hold(c->writer);
     if (fold_all(c, false, false))
         (void)fold_all(c, true, shrink);
@@ -77,18 +97,22 @@ static void *checkpoint_main(void *arg)
 {
     struct checkpointer *c = arg;
     int seen = 0, quiet = 0, folded = 0, limit = RESTART_PAGES;
+    const char *fe = getenv("FOLD");
+    int FOLD_PAGES = fe ? atoi(fe) : 1024;
     while (wait_a_little(c)) {
         sqlite_end_unused(c->sqlite);
         int pages = writer_wal_pages(c->writer);
-        if (pages < seen) /* the log has started over */
+        if (pages < seen) { /* the log has started over */
             limit = RESTART_PAGES;
+            folded = 0;
+        }
         quiet = pages == seen ? quiet + 1 : 0;
         seen = pages;
         if (pages >= limit) {
             start_over(c, pages >= SHRINK_PAGES);
             limit = pages + RESTART_PAGES; /* if a long reader prevented it: not at once again */
-        } else if (quiet == IDLE_LOOKS && pages != folded) {
-            (void)sq_checkpoint(c->conn, false, false);
+        } else if (pages - folded >= FOLD_PAGES || (quiet == IDLE_LOOKS && pages != folded)) {
+            (void)fold_beside(c);
             folded = pages;
         }
     }

@@ -80,6 +80,9 @@ void sq_count_wal(struct sq_conn *c, atomic_int *pages);
 /* One checkpoint; `restart` waits for readers so that the log starts over, `shrink` cuts the file.
  * True: all of the log is folded, and with `restart` nobody reads it any more. */
 bool sq_checkpoint(struct sq_conn *c, bool restart, bool shrink);
+/* What was folded so far is on the disk. False if the disk failed, which the next fold will meet.
+ */
+bool sq_sync_file(struct sq_conn *c);
 /* Where SQLite counts commits of all processes, valid while c is open; NULL if not to be had. */
 const uint32_t *sq_change_count(struct sq_conn *c);
 err sq_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,

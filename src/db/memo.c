@@ -3,17 +3,17 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define PLACES    8192      /* a power of two */
+#define PLACES    32768     /* a power of two */
 #define TRIES     8         /* places looked at before giving up */
-#define BYTES_MAX (4 << 20) /* of rows; then all is forgotten */
-#define WARM_UP   64        /* questions before a snapshot is thought to last */
+#define BYTES_MAX (8 << 20) /* of rows; more are not kept until the next snapshot */
 
 /* Parameters and rows lie one behind the other: values, then the bytes they point to. */
 struct entry {
     uint64_t hash; /* 0: free */
     unsigned stmt;
-    unsigned age; /* memo.age when it was put: else free */
-    const struct db_val *in, *rows;
+    unsigned age;            /* memo.age when it was put: else free */
+    const struct db_val *in; /* NULL: asked once, nothing is kept yet */
+    const struct db_val *rows;
     uint32_t n, cols;
     uint32_t bytes; /* of the rows with their texts */
 };
@@ -21,7 +21,7 @@ struct entry {
 struct memo {
     struct entry *places; /* NULL: nothing was ever kept */
     struct arena *mem;
-    unsigned age, asked;
+    unsigned age;
 };
 
 struct memo *memo_new(void)
@@ -31,19 +31,14 @@ struct memo *memo_new(void)
     return m;
 }
 
-static void forget(struct memo *m)
-{
-    if (!m->places || arena_used(m->mem) == 0)
-        return;
-    arena_reset(m->mem);
-    if (++m->age == 0) /* old entries would seem new again */
-        memset(m->places, 0, PLACES * sizeof *m->places);
-}
-
 void memo_empty(struct memo *m)
 {
-    m->asked = 0;
-    forget(m);
+    if (!m->places)
+        return;
+    if (arena_used(m->mem) > 0)
+        arena_reset(m->mem);
+    if (++m->age == 0) /* old entries would seem new again */
+        memset(m->places, 0, PLACES * sizeof *m->places);
 }
 
 void memo_drop(struct memo *m)
@@ -101,7 +96,7 @@ static bool same(const struct db_val *a, const struct db_val *b, unsigned n)
     return true;
 }
 
-/* The entry, or (if `out` is of another) where it could be put; NULL: no room near its place. */
+/* The entry, or (not *found) where it could be put; NULL: no room near its place. */
 static struct entry *place_of(struct memo *m, uint64_t hash, unsigned stmt, const struct db_val *in,
                               bool *found)
 {
@@ -110,7 +105,8 @@ static struct entry *place_of(struct memo *m, uint64_t hash, unsigned stmt, cons
         struct entry *e = &m->places[(hash + i) & (PLACES - 1)];
         if (e->hash == 0 || e->age != m->age)
             return e;
-        *found = e->hash == hash && e->stmt == stmt && same(e->in, in, db_stmts[stmt].nparams);
+        *found = e->hash == hash && e->stmt == stmt &&
+                 (!e->in || same(e->in, in, db_stmts[stmt].nparams));
         if (*found)
             return e;
     }
@@ -164,33 +160,35 @@ bool memo_get(struct memo *m, unsigned stmt, const struct db_val *in, struct are
               struct db_rows *out)
 {
     bool found;
-    m->asked++;
     if (!m->places)
         return false;
     uint64_t hash = hash_of(stmt, in, db_stmts[stmt].nparams);
     const struct entry *e = place_of(m, hash, stmt, in, &found);
-    if (found)
-        *out = (struct db_rows){e->n, e->cols, copy_whole(mem, e), 0};
-    return found;
+    if (!found || !e->in)
+        return false;
+    *out = (struct db_rows){e->n, e->cols, copy_whole(mem, e), 0};
+    return true;
 }
 
 void memo_put(struct memo *m, unsigned stmt, const struct db_val *in, const struct db_rows *rows)
 {
+    bool found;
     unsigned nparams = db_stmts[stmt].nparams;
     size_t values = rows->n * rows->cols, bytes = bytes_of(rows->v, values);
-    if (m->asked < WARM_UP || bytes > BYTES_MAX / 64)
-        return;
     if (!m->places) {
         m->places = calloc(PLACES, sizeof *m->places);
         assert(m->places);
         m->mem = arena_new(16384);
     }
-    if (arena_used(m->mem) > BYTES_MAX)
-        forget(m);
-    bool found;
     uint64_t hash = hash_of(stmt, in, nparams);
     struct entry *e = place_of(m, hash, stmt, in, &found);
-    if (!e || found)
+    if (!e || (found && e->in))
+        return;
+    if (!found) {
+        *e = (struct entry){.hash = hash, .stmt = stmt, .age = m->age};
+        return;
+    }
+    if (bytes > BYTES_MAX / 64 || arena_used(m->mem) > BYTES_MAX)
         return;
     *e = (struct entry){.hash = hash,
                         .stmt = stmt,

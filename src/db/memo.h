@@ -5,8 +5,10 @@
  * writes. reader.c empties the memo with every new snapshot, which is after every commit. Queries
  * say that they are worth it (`-- kept` in sql/query); they must not depend on the time of day.
  *
- * One thread at a time. While commits come quickly nothing is kept, because nothing would be asked
- * again before it is gone. */
+ * One thread at a time. Rows are kept when they are asked for the second time: keeping costs more
+ * than asking, and what is asked once, because commits come quickly or members are many, is never
+ * asked again before it is gone. What finds no room is not kept; making room for it, by forgetting
+ * others that will be asked again, doubled the cost of a read. */
 #pragma once
 #include "db/db_internal.h"
 

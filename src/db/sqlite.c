@@ -184,6 +184,13 @@ bool sq_checkpoint(struct sq_conn *c, bool restart, bool shrink)
     return sqlite3_wal_checkpoint_v2(c->h, NULL, mode, &log, &folded) == SQLITE_OK && folded == log;
 }
 
+bool sq_sync_file(struct sq_conn *c)
+{
+    sqlite3_file *f = NULL;
+    return sqlite3_file_control(c->h, "main", SQLITE_FCNTL_FILE_POINTER, &f) == SQLITE_OK && f &&
+           f->pMethods && f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) == SQLITE_OK;
+}
+
 /* The header of the log's index in shared memory: its third word, iChange, grows with every commit.
  * Asked of SQLite's own mapping: a file descriptor of ours would drop its locks when closed. */
 const uint32_t *sq_change_count(struct sq_conn *c)
