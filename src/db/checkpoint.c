@@ -1,8 +1,9 @@
 /* Folding SQLite's log into the file, on a thread of its own: in the writer it would be the p99.9.
  *
  * Passive checkpoints never reach the end of the log while it grows, and the log starts over only
- * after one that did. So beyond a size most is folded beside the running writer, then the writer
- * is held for the little that came meanwhile; readers then move to the file and the next commit
+ * after one that did. So what came is folded and made durable beside the running writer a little at
+ * a time: all 32 MiB at once kept the disk from the writer for a quarter of a second. Beyond a size
+ * the writer is held for the last few pages; readers then move to the file and the next commit
  * starts the log over. */
 #include "db/db_internal.h"
 
@@ -12,13 +13,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define RESTART_PAGES (32 * 256)  /* 32 MiB of 4 KiB pages */
+#define FOLD_PAGES    (4 * 256)   /* 4 MiB of 4 KiB pages: so much is folded beside the writer */
+#define RESTART_PAGES (32 * 256)  /* 32 MiB */
 #define SHRINK_PAGES  (128 * 256) /* a long reader kept it: give the disk back */
 #define LOOK_EVERY_MS 50
-#define IDLE_LOOKS    20 /* a second without commits */
-#define PASSES        8
-#define LITTLE_US     10000
-#define TRIES         40 /* while the writer is held: a long reader is left for the next time */
+#define IDLE_LOOKS    20    /* a second without commits */
+#define PASSES        8     /* before the writer is held, at most */
+#define LITTLE_US     10000 /* a pass so short left little behind */
+#define TRIES         40    /* while the writer is held: a long reader is left for the next time */
 
 struct checkpointer {
     struct sqlite *sqlite;
@@ -97,8 +99,6 @@ static void *checkpoint_main(void *arg)
 {
     struct checkpointer *c = arg;
     int seen = 0, quiet = 0, folded = 0, limit = RESTART_PAGES;
-    const char *fe = getenv("FOLD");
-    int FOLD_PAGES = fe ? atoi(fe) : 1024;
     while (wait_a_little(c)) {
         sqlite_end_unused(c->sqlite);
         int pages = writer_wal_pages(c->writer);
