@@ -5,6 +5,7 @@
 #include "db/migrate.h"
 #include "ext/stripe.h"
 #include "http/client.h"
+#include "http/curl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,9 +95,12 @@ static void check_database(struct doctor *d)
 {
     struct db *db = NULL;
     struct db_options o = {.url = d->set.database_url};
-    if (db_open(&o, &db) != OK) {
+    err e = db_open(&o, &db);
+    if (e != OK) {
+        bool library = e == ERR_CONFIG && sv_starts(d->set.database_url, SV("postgres"));
         add(d, PROBLEM, "database", sv_from(err_last()->detail),
-            SV("set DATABASE_URL, or make it: mybeing migrate up"));
+            library ? SV("apt install libpq5")
+                    : SV("set DATABASE_URL, or make it: mybeing migrate up"));
         return;
     }
     if (db_ping(db) == OK)
@@ -105,6 +109,13 @@ static void check_database(struct doctor *d)
         add(d, PROBLEM, "database", sv_from(err_last()->detail), SV("set DATABASE_URL"));
     check_migrations(d, db);
     db_close(db);
+}
+
+/* Libraries that are loaded only when they are used, so a start does not find out. */
+static void check_libraries(struct doctor *d)
+{
+    if (curl_load() != OK)
+        add(d, PROBLEM, "libraries", sv_from(err_last()->detail), SV("apt install libcurl4"));
 }
 
 /* Within what the webhooks' signatures need. */
@@ -254,6 +265,7 @@ int cmd_doctor(int argc, char **argv)
     struct doctor d = {.mem = mem};
     crypto_init();
     check_settings(&d);
+    check_libraries(&d);
     if (d.set_ok) {
         check_database(&d);
         check_stripe(&d);

@@ -1,6 +1,7 @@
 #include "cmd/run.h"
 #include "base/log.h"
 #include "http/client.h"
+#include "http/curl.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -47,10 +48,23 @@ void run_notify(const char *state)
     close(fd);
 }
 
+static bool calls_outside(const struct settings *s)
+{
+    return s->stripe_secret_key.n || s->email_provider != EMAIL_NONE || s->ai_api_key.n ||
+           s->auth_jwks_url.n;
+}
+
+err run_client(const struct app *app)
+{
+    if (calls_outside(&app->set)) /* it is loaded later, but who starts the program looks now */
+        TRY(curl_find());
+    http_client_start(app->set.dev);
+    return OK;
+}
+
 err run_jobs(struct app *app, struct job_runner **out)
 {
     size_t n = 0;
     const struct job_kind_set *kinds = features_jobs(&n);
-    http_client_start(app->set.dev);
     return job_runner_start(app, app->db, kinds, n, (unsigned)app->set.job_threads, out);
 }

@@ -9,5 +9,8 @@ void run_signals(void);
 void run_until_stopped(void);
 /* systemd's sd_notify: "READY=1", "STOPPING=1"; nothing without NOTIFY_SOCKET. */
 void run_notify(const char *state);
-/* Starts the client of outside services and the job workers. */
+/* Takes calls to outside services from now on. ERR_CONFIG: one is configured, but the library for
+ * it is not there. */
+err run_client(const struct app *app) MUST_USE;
+/* Starts the job workers. */
 err run_jobs(struct app *app, struct job_runner **out) MUST_USE;

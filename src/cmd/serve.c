@@ -65,12 +65,13 @@ static int serve(struct app *app, bool with_jobs)
     struct http_server *server = NULL;
     choose_port(&app->set);
     struct http_options o = options(app);
-    err e = with_jobs ? run_jobs(app, &jobs) : OK;
-    if (!with_jobs)
-        http_client_start(app->set.dev);
+    err e = run_client(app);
     account_keys_start(app);
+    db_read_done(app->db); /* the schema was looked at; this thread now waits for signals */
     if (e == OK)
         e = http_start(&o, &server);
+    if (e == OK && with_jobs) /* second: their threads begin with reading of their own */
+        e = run_jobs(app, &jobs);
     if (e == OK) {
         banner(app);
         bool v6 = memchr(o.bind.p, ':', o.bind.n) != NULL;
@@ -80,8 +81,9 @@ static int serve(struct app *app, bool with_jobs)
         run_until_stopped();
         run_notify("STOPPING=1");
         turn_stop_all(); /* answers that are written end now, else their streams hold up the stop */
-        http_stop(server);
     }
+    if (server)
+        http_stop(server);
     int code = e == OK ? EXIT_OK : cmd_failed(e);
     if (jobs)
         job_runner_stop(jobs);

@@ -1,4 +1,5 @@
 #include "cmd/cmd.h"
+#include "http/curl.h"
 
 #include <curl/curl.h>
 #include <microhttpd.h>
@@ -12,7 +13,7 @@ int cmd_version(int argc, char **argv)
     bool as_json = cmd_flag(&argc, argv, "--json");
     if (cmd_has_more(argc, argv, 0))
         return EXIT_USAGE;
-    const char *curl = curl_version_info(CURLVERSION_NOW)->version;
+    const char *curl = curl_load() == OK ? curl_version_info(CURLVERSION_NOW)->version : "missing";
     if (as_json)
         printf("{\"version\":\"%s\",\"sqlite\":\"%s\",\"libmicrohttpd\":\"%s\",\"curl\":\"%s\","
                "\"openssl\":\"%s\"}\n",

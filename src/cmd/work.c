@@ -14,7 +14,9 @@ int cmd_work(int argc, char **argv)
         return EXIT_WRONG;
     app.work_only = true;
     struct job_runner *jobs = NULL;
-    err e = run_jobs(&app, &jobs);
+    err e = run_client(&app);
+    if (e == OK)
+        e = run_jobs(&app, &jobs);
     int code = EXIT_OK;
     if (e == OK) {
         fputs("working on jobs\n", stderr);

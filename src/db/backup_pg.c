@@ -1,6 +1,7 @@
 /* PostgreSQL: by its own programs. The connection's secrets go by the environment: an argument
  * would be seen in `ps`. */
 #include "db/backup_inner.h"
+#include "db/pq.h"
 #include "queries.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ static err target_of(struct arena *mem, sv url, struct target *out)
 {
     struct target t = {.dbname = ""};
     char *why = NULL;
+    TRY(pq_load());
     PQconninfoOption *o = PQconninfoParse(arena_cstr(mem, url), &why);
     if (!o) {
         PQfreemem(why);

@@ -47,6 +47,12 @@ err db_read_soon(struct db *db, struct arena *mem, db_fn fn, void *arg)
     return db->engine == DB_PG ? pg_read_soon(db, mem, fn, arg) : sqlite_read(db, mem, fn, arg);
 }
 
+void db_read_done(struct db *db)
+{
+    if (db->engine == DB_SQLITE)
+        sqlite_read_done(db->sqlite);
+}
+
 err db_write(struct db *db, struct arena *mem, db_fn fn, void *arg)
 {
     if (db->engine == DB_PG)

@@ -106,6 +106,7 @@ err sqlite_path(sv url, char **out) MUST_USE;
 err sqlite_open(const struct db_options *o, struct db *db) MUST_USE;
 void sqlite_close(struct sqlite *s);
 err sqlite_read(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_USE;
+void sqlite_read_done(struct sqlite *s); /* db_read_done */
 /* Ends snapshots that were not used since the last call. */
 void sqlite_end_unused(struct sqlite *s);
 /* Ends all: those in use when their reader next reads. */

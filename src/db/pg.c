@@ -2,6 +2,7 @@
  * docs/adr/0002-isolation.md. */
 #include "base/crypto.h"
 #include "db/pg_internal.h"
+#include "db/pq.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -234,6 +235,7 @@ err pg_write_each(struct db *db, unsigned stmt, const struct db_val *in, size_t 
 
 err pg_open(const struct db_options *o, struct db *db)
 {
+    TRY(pq_load());
     struct pg *pg = calloc(1, sizeof *pg);
     assert(pg);
     pg->url = strndup(o->url.p, o->url.n);

@@ -1,5 +1,5 @@
-/* SQLite: the database as a whole, and its reading connections, one a thread. A thread that ends
- * hands its connection on.
+/* SQLite: the database as a whole, and its reading connections, one a thread. A thread that ends,
+ * or seldom reads, hands its connection on.
  *
  * Beginning and ending a read transaction is two locks by fcntl, more than a small query costs. So
  * a reader keeps its snapshot while nobody has committed, in this process or another: SQLite counts
@@ -135,6 +135,16 @@ err sqlite_read(struct db *db, struct arena *mem, db_fn fn, void *arg)
     err e = read_with(r, db, mem, fn, arg);
     pthread_mutex_unlock(&r->mu);
     return e;
+}
+
+void sqlite_read_done(struct sqlite *s)
+{
+    struct reader *r = pthread_getspecific(s->mine);
+    if (!r)
+        return;
+    assert(!r->busy);
+    pthread_setspecific(s->mine, NULL);
+    reader_idle(r); /* with its snapshot, which serves the next if nobody has committed */
 }
 
 static void end_unused(struct sqlite *s, bool all)

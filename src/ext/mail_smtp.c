@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "ext/mail.h"
+#include "http/curl.h"
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
@@ -223,6 +224,18 @@ static struct mail_verdict transfer_decide(const struct transfer *t)
     return mail_silence_decide(t->uploaded > 0 || t->reply == 354);
 }
 
+/* Without libcurl there is no mail: the operator must look. */
+static bool curl_ready(struct arena *mem, struct mail_result *out)
+{
+    err e = curl_load();
+    if (e == OK)
+        return true;
+    out->outcome = MAIL_PAUSE;
+    out->certain = true;
+    out->detail = arena_sv(mem, sv_from(err_detail(e)));
+    return false;
+}
+
 static bool host_loopback(const char *host)
 {
     struct in_addr v4;
@@ -255,6 +268,8 @@ void mail_send_smtp(struct arena *mem, const struct mail_config *c, const struct
                     struct mail_result *out)
 {
     *out = (struct mail_result){.retry_at = TS_NONE};
+    if (!curl_ready(mem, out))
+        return;
     struct transfer t = {.url = url_with_name(mem, c->base, domain_of(m->from))};
     t.loopback = url_loopback(t.url);
     transfer_run(mem, m, &t);
@@ -407,6 +422,8 @@ void mail_send_console(struct arena *mem, const struct mail_config *c, const str
     *out = (struct mail_result){.outcome = MAIL_RETRY, .certain = true, .retry_at = TS_NONE};
     BUF_AUTO eml = {0};
     BUF_AUTO line = {0};
+    if (!curl_ready(mem, out))
+        return;
     if (mkdir(arena_cstr(mem, c->base), 0700) != 0 && errno != EEXIST) {
         out->detail = arena_printf(mem, "cannot make %.*s: %s", SV_ARG(c->base), strerror(errno));
         return;

@@ -2,6 +2,7 @@
  * threads only hand over flows and cancels, through a queue and an eventfd. */
 #include "http/client.h"
 #include "base/buf.h"
+#include "http/curl.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -52,7 +53,8 @@ struct http_flow {
 static struct {
     pthread_mutex_t lock;
     pthread_t thread;
-    bool running, allow_plain;
+    bool running, allow_plain; /* calls are taken */
+    bool looping;              /* the thread is there: from the first call on */
     _Atomic bool stop;
     struct http_flow *queued, **last;
     int epoll, wake;
@@ -312,10 +314,9 @@ static void *loop(void *arg)
     return NULL;
 }
 
-void http_client_start(bool allow_plain_http)
+/* With the lock. */
+static void loop_start(void)
 {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    c.allow_plain = allow_plain_http;
     c.stop = false;
     c.last = &c.queued;
     c.timer_us = -1;
@@ -331,9 +332,26 @@ void http_client_start(bool allow_plain_http)
     curl_multi_setopt(c.multi, CURLMOPT_MAXCONNECTS, (long)KEPT_MAX);
     if (pthread_create(&c.thread, NULL, loop, NULL) != 0)
         abort();
+    c.looping = true;
+}
+
+void http_client_start(bool allow_plain_http)
+{
     pthread_mutex_lock(&c.lock);
+    c.allow_plain = allow_plain_http;
     c.running = true;
     pthread_mutex_unlock(&c.lock);
+}
+
+/* The first call loads libcurl and starts the thread. */
+static err client_ready(void)
+{
+    pthread_mutex_lock(&c.lock);
+    err e = c.running ? curl_load() : FAIL(ERR_UPSTREAM, "the HTTP client is not running");
+    if (e == OK && !c.looping)
+        loop_start();
+    pthread_mutex_unlock(&c.lock);
+    return e;
 }
 
 static void wake(void)
@@ -346,8 +364,8 @@ static void wake(void)
 void http_client_stop(void)
 {
     pthread_mutex_lock(&c.lock);
-    bool was = c.running;
-    c.running = false;
+    bool was = c.looping;
+    c.running = c.looping = false;
     pthread_mutex_unlock(&c.lock);
     if (!was)
         return;
@@ -461,6 +479,7 @@ static void set_options(struct http_flow *f, const struct http_call *call, const
 
 static err flow_make(const struct http_call *call, struct http_flow **out)
 {
+    TRY(client_ready());
     char *url = strndup(call->url.p ? call->url.p : "", call->url.n);
     if (url == NULL)
         abort();

@@ -52,6 +52,7 @@ err http_feed_start(const struct http_call *c, const struct http_feed *f, void *
                     struct http_flow **out) MUST_USE;
 void http_feed_cancel(struct http_flow *f); /* end follows, with failure "cancelled" */
 
+/* Takes calls from now on; the thread and libcurl come with the first of them. */
 void http_client_start(bool allow_plain_http);
 void http_client_stop(void);
 /* Form encoding (application/x-www-form-urlencoded) with brackets: form_add(&b, "metadata[userId]",

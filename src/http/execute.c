@@ -222,6 +222,7 @@ static void on_worker(struct work *w)
     else
         e = read_or_write(x, in_tx);
     conclude(x, e, true);
+    db_read_done(x->s->o.db); /* there are many workers, and few read at the same time */
     conn_finish(x);
 }
 

@@ -341,6 +341,7 @@ void *job_keeper_main(void *arg)
         if (every(&prune_us, PRUNE_US) && db_write(r->db, mem, prune_run, NULL) != OK)
             log_event(LOG_WARN, "job.prune", NULL);
         arena_reset(mem);
+        db_read_done(r->db);
         usleep(TICK_MS * 1000);
     }
     return NULL;

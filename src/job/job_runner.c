@@ -320,6 +320,7 @@ err job_runner_start(struct app *app, struct db *db, const struct job_kind_set *
     pthread_cond_init(&r->work, NULL);
     job_worker_name(r->worker, sizeof r->worker);
     job_keeper_adopt(r);
+    db_read_done(db); /* for the threads below */
     job_wake();
     r->workers = calloc(r->threads, sizeof *r->workers);
     assert(r->workers);

@@ -246,5 +246,6 @@ void *job_worker_main(void *arg)
             r->tail = &r->head;
         pthread_mutex_unlock(&r->lock);
         item_run(r, it);
+        db_read_done(r->db);
     }
 }

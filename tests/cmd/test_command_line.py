@@ -26,6 +26,23 @@ def run(tmp_path):
 DEV = {"MYBEING_ENV": "dev", "PASSWORD_COST": "cheap"}
 
 
+# ---- libraries that are loaded when they are used
+def test_missing_libraries(run):
+    good = run("doctor", **DEV)
+    assert "libcurl" not in good.stdout, good.stdout
+    broken = {"LD_LIBRARY_PATH": str(run.dir / "lib"), **DEV}
+    (run.dir / "lib").mkdir()
+    for name in ("libcurl.so.4", "libpq.so.5"):
+        (run.dir / "lib" / name).touch()
+    pg = {"DATABASE_URL": "postgres://nobody@127.0.0.1:9/none", **broken}
+    done = run("serve", **pg)
+    assert done.returncode == 1 and "libpq.so.5 is needed" in done.stderr and "the package libpq5" in done.stderr, done
+    done = run("doctor", **pg)
+    assert done.returncode == 1 and "the package libcurl4" in done.stdout and "-> apt install libpq5" in done.stdout, done
+    done = run("version", **broken)
+    assert done.returncode == 0 and "curl missing" in done.stdout, done
+
+
 # ---- words and exit codes
 def test_help(run):
     for args in (["--help"], ["-h"], ["help"]):

@@ -1,5 +1,6 @@
 /* PostgreSQL's binary values: what each type becomes. No server is needed. */
 #include "db/pg_internal.h"
+#include "db/pq.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -92,9 +93,15 @@ static void test_encode(void **state)
     assert_null(pg_encode(&v, &space, &n));
 }
 
+static int load(void **state)
+{
+    (void)state;
+    return pq_load() == OK ? 0 : -1;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_integers),
                                        cmocka_unit_test(test_texts), cmocka_unit_test(test_encode)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, load, NULL);
 }
