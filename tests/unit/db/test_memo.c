@@ -2,6 +2,8 @@
 #include "db/memo.h"
 #include "fixture.h"
 
+#include <dirent.h>
+#include <pthread.h>
 #include <sqlite3.h>
 
 /* -------- the memo alone -------- */
@@ -155,10 +157,61 @@ static void test_every_commit_is_seen(void **state)
     sqlite3_close(other);
 }
 
+/* -------- handed on -------- */
+
+/* How often this process has the file itself open. */
+static unsigned connections(const struct fixture *f)
+{
+    unsigned n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        char link[300], to[300] = "";
+        snprintf(link, sizeof link, "/proc/self/fd/%s", e->d_name);
+        if (readlink(link, to, sizeof to - 1) > 0)
+            n += strcmp(to, f->url + strlen("sqlite:")) == 0;
+    }
+    closedir(d);
+    return n;
+}
+
+static void *read_elsewhere(void *arg)
+{
+    struct fixture *f = arg;
+    ARENA_AUTO mem = arena_new(0);
+    struct look l = {0};
+    err e = db_read(f->db, mem, look, &l);
+    db_read_done(f->db);
+    return e == OK && l.found ? f : NULL;
+}
+
+static void test_handed_on(void **state)
+{
+    struct fixture *f = *state;
+    char add[] = "INSERT INTO account (id, email, admin, created_at, updated_at) "
+                 "VALUES ('usr_1', 'a@x', 0, 1, 1); "
+                 "INSERT INTO session (id, token_hash, account_id, via, created_at, last_seen_at, "
+                 "expires_at) VALUES ('ses_1', CAST('0123456789abcdef0123456789abcdef' AS blob), "
+                 "'usr_1', 'password', 1, 1, 2)";
+    expect_email(f, NULL); /* this thread's connection keeps its snapshot */
+    unsigned before = connections(f);
+    assert_true(before >= 2); /* the writer's and ours */
+    db_read_done(f->db);
+    db_read_done(f->db); /* nothing is left to hand on */
+    assert_int_equal(db_write(f->db, f->mem, rename_account, add), OK);
+    pthread_t t;
+    void *got;
+    assert_int_equal(pthread_create(&t, NULL, read_elsewhere, f), 0);
+    pthread_join(t, &got);
+    assert_ptr_equal(got, f);
+    expect_email(f, "a@x");
+    assert_int_equal(connections(f), before);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_come_back_as_they_were),
-                                       cmocka_unit_test(test_full),
-                                       ON_SQLITE(test_every_commit_is_seen)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows_come_back_as_they_were), cmocka_unit_test(test_full),
+        ON_SQLITE(test_every_commit_is_seen), ON_SQLITE(test_handed_on)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
