@@ -220,8 +220,10 @@ class Mailbox:
 
     @property
     def messages(self):
-        lines = list(self.process.lines)
-        return [json.loads(line) for line in lines if line.startswith('{"envelope"')]
+        """They come through a pipe, a moment after the sender had its 250: waits for the first."""
+        def read():
+            return [json.loads(line) for line in list(self.process.lines) if line.startswith('{"envelope"')]
+        return wait_until(read, message="no mail came")
 
     def env(self):
         user = "user:secret@" if self.tls else ""

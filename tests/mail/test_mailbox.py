@@ -84,6 +84,8 @@ def test_headers_cannot_be_injected(make_server, provider, mailbox, shared, kind
     sql_all(s, rows)
     wait_until(lambda: sql(s, "SELECT COUNT(*) FROM email_log WHERE state IN ('queued', 'sending')")[0][0] == 0, 240)
     if kind == "smtp":
+        taken = sql(s, "SELECT COUNT(*) FROM email_log WHERE state = 'accepted'")[0][0]
+        wait_until(lambda: len(box.messages) >= taken, message=f"{taken} were accepted, {len(box.messages)} came")
         got = {m["messageId"][1:].split("@")[0]: m for m in box.messages}
     else:
         got = dict(zip(box.ids(), box.got))
