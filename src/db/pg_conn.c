@@ -59,8 +59,8 @@ static err lost(struct pg_conn *c, const char *what, const char *why)
                 SV_ARG(first_line(why)));
 }
 
-/* PostgreSQL itself goes down when its log (pg_wal) cannot grow: told here, since only the connection
- * that met it hears why. */
+/* PostgreSQL itself goes down when its log (pg_wal) cannot grow: told here, since only the
+ * connection that met it hears why. */
 static void tell_full(const char *message)
 {
     char detail[320];

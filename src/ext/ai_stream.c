@@ -164,25 +164,22 @@ static bool one_event(void *arg, sv data)
     return !s->failed && !s->ended;
 }
 
-static char first_byte(sv bytes)
-{
-    sv rest = sv_trim(bytes);
-    return rest.n > 0 ? rest.p[0] : '\0';
-}
-
 /* A whole answer that is no event stream: JSON (an error, most of the time), a page, packed bytes.
  */
 static bool foreign(const struct ai_stream *s)
 {
-    return s->events == 0 && s->first != '\0' && strchr("{[<\"\x1f", s->first) != NULL;
+    return s->events == 0 && s->begun && memchr("{[<\"\x1f", s->first, 5) != NULL;
 }
 
 void ai_stream_feed(struct ai_stream *s, sv bytes)
 {
     if (s->failed || s->ended)
         return;
-    if (s->first == 0)
-        s->first = first_byte(bytes);
+    if (!s->begun) {
+        sv rest = sv_trim(bytes);
+        s->begun = rest.n > 0;
+        s->first = rest.n > 0 ? rest.p[0] : '\0';
+    }
     if (sse_feed(&s->sse, bytes, one_event, s) != OK)
         s->failed = true;
 }

@@ -30,7 +30,8 @@ struct ai_stream {
     unsigned half;                       /* of a character, whose other half is to come; 0 = none */
     int64_t input_tokens, output_tokens; /* valid when has_… */
     bool has_input, has_output;
-    char first;          /* byte that is not white space; 0 = nothing came yet */
+    bool begun;          /* a byte came that is not white space: */
+    char first;          /* this one */
     bool ended;          /* the dialect's own end was seen: [DONE], message_stop */
     bool refusal;        /* refusal text came */
     bool failed;         /* an error event or bad data */
