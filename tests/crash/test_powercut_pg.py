@@ -8,10 +8,12 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -70,12 +72,13 @@ class Disk:
 
 
 @pytest.fixture
-def disk(tmp_path):
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)  # PostgreSQL is another user, who has to get there
-    d = Disk(tmp_path)
+def disk():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="mybeing-cut-"))
+    folder.chmod(0o755)  # PostgreSQL is another user, who has to get there
+    d = Disk(folder)
     yield d
     d.close()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
