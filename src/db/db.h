@@ -71,7 +71,8 @@ err db_attempt(struct db_tx *tx, struct arena *mem, db_fn fn, void *arg) MUST_US
 
 /* Takes the transaction-long lock named `key` (PostgreSQL: advisory lock; SQLite: the writer is
  * alone, nothing to do). Several locks of one transaction are taken in one call: they are sorted
- * first. */
+ * first. Held before the next statement runs; if that had to wait too long, the statement says so.
+ */
 err db_lock(struct db_tx *tx, const sv *keys, size_t n) MUST_USE;
 static inline err db_lock1(struct db_tx *tx, sv key)
 {

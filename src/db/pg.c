@@ -90,7 +90,7 @@ err pg_attempt(struct db_tx *tx, struct arena *mem, db_fn fn, void *arg)
 
 static bool only_begin_pending(const struct pg_conn *c)
 {
-    return c->npending > 0 && (c->pending[0][0] == 'B');
+    return c->npending > 0 && (c->pending[0].sql[0] == 'B');
 }
 
 /* The connection was lost while the answer to COMMIT was awaited. */
@@ -104,19 +104,23 @@ static err commit(struct db_tx *tx)
 {
     struct pg_conn *c = tx->pg;
     if (only_begin_pending(c)) { /* nothing was asked */
-        c->npending = 0;
+        pg_forget(c);
+        return OK;
+    }
+    if (!c->dirty) { /* what was read holds */
+        pg_end_read(c);
         return OK;
     }
     err e = pg_command(c, "COMMIT");
-    if (e == OK || !c->dirty)
-        return OK; /* what was read holds */
+    if (e == OK)
+        return OK;
     return c->lost ? uncertain() : e;
 }
 
 static void roll_back(struct pg_conn *c)
 {
     bool begun = !only_begin_pending(c);
-    c->npending = 0;
+    pg_forget(c);
     if (begun && !c->lost && pg_command(c, "ROLLBACK") != OK)
         c->lost = true;
 }

@@ -1,6 +1,5 @@
 /* One connection to PostgreSQL: commands go out in libpq's pipeline, every wait has an end (a
  * frozen server must not hold a thread for ever). */
-#include "base/log.h"
 #include "db/pg_internal.h"
 
 #include <assert.h>
@@ -10,86 +9,6 @@
 
 #define PG_SCRIPT_MS (15 * 60 * 1000)
 #define PG_SLACK_MS  1000 /* the server's own timeout comes first */
-
-/* -------- errors -------- */
-
-static bool state_is(const char *state, const char *prefix)
-{
-    return strncmp(state, prefix, strlen(prefix)) == 0;
-}
-
-static err state_err(const char *state)
-{
-    static const struct {
-        const char *prefix;
-        err e;
-    } map[] = {
-        {"23505", ERR_UNIQUE},
-        {"23503", ERR_FOREIGN_KEY},
-        {"23001", ERR_FOREIGN_KEY},
-        {"40001", ERR_RETRY},
-        {"40P01", ERR_RETRY},
-        {"53100", ERR_DB_FULL},
-        {"55P03", ERR_BUSY},
-        {"22021", ERR_BAD_REQUEST},
-        {"53", ERR_DB},
-        {"57", ERR_DB},
-        {"58", ERR_DB},
-        {"08", ERR_DB},
-        {"XX", ERR_DB},
-        {"25006", ERR_DB},
-        {"26000", ERR_RETRY},
-    };
-    for (size_t i = 0; i < sizeof map / sizeof *map; i++)
-        if (state_is(state, map[i].prefix))
-            return map[i].e;
-    return ERR_INTERNAL;
-}
-
-static sv first_line(const char *text)
-{
-    sv rest = sv_from(text ? text : "");
-    return sv_trim(sv_cut(&rest, '\n'));
-}
-
-static err lost(struct pg_conn *c, const char *what, const char *why)
-{
-    c->lost = true;
-    return FAIL(ERR_DB, "%s: the connection to PostgreSQL was lost (%.*s)", what,
-                SV_ARG(first_line(why)));
-}
-
-/* PostgreSQL itself goes down when its log (pg_wal) cannot grow: told here, since only the
- * connection that met it hears why. */
-static void tell_full(const char *message)
-{
-    char detail[320];
-    snprintf(detail, sizeof detail,
-             "PostgreSQL goes down: %.160s; free space on that disk, and start it if it does not "
-             "come back",
-             message ? message : "its disk is full");
-    log_event(LOG_ERROR, "db.disk_full", "detail", detail, NULL);
-}
-
-static err failed(struct pg_conn *c, const char *what, const PGresult *r)
-{
-    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
-    const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
-    bool fatal = severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
-    const char *message = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
-    if (fatal && state && state_is(state, "53100"))
-        tell_full(message);
-    if (!state || fatal || PQstatus(c->h) == CONNECTION_BAD)
-        return lost(c, what, PQresultErrorMessage(r));
-    err e = state_err(state);
-    /* After a change of the schema or a DISCARD: another connection prepares anew. */
-    c->stale = state_is(state, "26000") ||
-               (state_is(state, "0A000") && message && strstr(message, "cached plan") != NULL);
-    if (state_is(state, "25006")) /* a standby, after a failover */
-        c->stale = true;
-    return FAIL(c->stale ? ERR_RETRY : e, "%s: %s%s", what, message ? message : state,
-                e == ERR_DB_FULL ? "; free space on the database's disk" : "");
-}
 
 /* -------- waiting -------- */
 
@@ -121,7 +40,7 @@ static err next_result(struct pg_conn *c, const char *what, int64_t until, PGres
 {
     if (!wait_result(c->h, until)) {
         const char *why = PQerrorMessage(c->h);
-        return lost(c, what, why && *why ? why : "no answer in time");
+        return pg_lost(c, what, why && *why ? why : "no answer in time");
     }
     *out = PQgetResult(c->h);
     return OK;
@@ -138,20 +57,20 @@ struct flight {
     unsigned keep_at, nkeep;
 };
 
-static bool send_command(struct pg_conn *c, struct flight *f, const char *sql)
+static bool send_command(struct pg_conn *c, struct flight *f, const char *sql, const char *key)
 {
+    const Oid text = 25;
     f->sent++;
-    return PQsendQueryParams(c->h, sql, 0, NULL, NULL, NULL, NULL, 1);
+    return PQsendQueryParams(c->h, sql, key != NULL, &text, &key, NULL, NULL, 1);
 }
 
 static bool send_pending(struct pg_conn *c, struct flight *f)
 {
-    unsigned n = c->npending;
-    c->npending = 0;
-    for (unsigned i = 0; i < n; i++)
-        if (!send_command(c, f, c->pending[i]))
-            return false;
-    return true;
+    bool sent = true;
+    for (unsigned i = 0; i < c->npending && sent; i++)
+        sent = send_command(c, f, c->pending[i].sql, c->pending[i].key);
+    pg_forget(c);
+    return sent;
 }
 
 /* The answer of command number i of the flight. */
@@ -163,7 +82,7 @@ static err command_result(struct pg_conn *c, const struct flight *f, unsigned i,
         return OK;
     }
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
-        err e = failed(c, f->what, r);
+        err e = pg_failed(c, f->what, r);
         PQclear(r);
         return e;
     }
@@ -184,18 +103,29 @@ static err land(struct pg_conn *c, const struct flight *f)
     for (unsigned i = 0; i < f->sent; i++) {
         TRY(next_result(c, f->what, until, &r));
         if (!r)
-            return lost(c, f->what, "an answer is missing");
+            return pg_lost(c, f->what, "an answer is missing");
         err one = command_result(c, f, i, r);
         e = e == OK ? one : e;
         if (c->lost)
             return e;
         TRY(next_result(c, f->what, until, &r)); /* NULL: the end of this command */
         PQclear(r);
+        until = now_ms() + c->timeout_ms; /* the next takes its own time: it may be a lock */
     }
     TRY(next_result(c, f->what, until, &r));
     bool synced = r && PQresultStatus(r) == PGRES_PIPELINE_SYNC;
     PQclear(r);
-    return synced ? e : lost(c, f->what, PQerrorMessage(c->h));
+    return synced ? e : pg_lost(c, f->what, PQerrorMessage(c->h));
+}
+
+static err land_owed(struct pg_conn *c)
+{
+    struct flight f = {.what = "COMMIT", .sent = c->owed};
+    if (c->owed == 0)
+        return OK;
+    c->owed = 0;
+    err e = land(c, &f);
+    return c->lost ? e : OK; /* what was read held */
 }
 
 static err fly(struct pg_conn *c, const struct flight *f, bool sent)
@@ -203,8 +133,10 @@ static err fly(struct pg_conn *c, const struct flight *f, bool sent)
     for (unsigned i = 0; i < f->nkeep; i++)
         f->keep[i] = NULL;
     if (!sent || !PQpipelineSync(c->h))
-        return lost(c, f->what, PQerrorMessage(c->h));
-    err e = land(c, f);
+        return pg_lost(c, f->what, PQerrorMessage(c->h));
+    err e = land_owed(c);
+    if (e == OK)
+        e = land(c, f);
     for (unsigned i = 0; i < f->nkeep && e != OK; i++) {
         PQclear(f->keep[i]);
         f->keep[i] = NULL;
@@ -215,16 +147,43 @@ static err fly(struct pg_conn *c, const struct flight *f, bool sent)
 err pg_command(struct pg_conn *c, const char *sql)
 {
     struct flight f = {.what = sql ? sql : "transaction"};
-    bool sent = send_pending(c, &f) && (!sql || send_command(c, &f, sql));
+    bool sent = send_pending(c, &f) && (!sql || send_command(c, &f, sql, NULL));
     return fly(c, &f, sent);
+}
+
+static err later(struct pg_conn *c, const char *sql, char *key)
+{
+    err e = c->npending == PG_PENDING_MAX ? pg_command(c, NULL) : OK;
+    if (e == OK)
+        c->pending[c->npending++] = (struct pg_pending){sql, key};
+    else
+        free(key);
+    return e;
 }
 
 err pg_later(struct pg_conn *c, const char *sql)
 {
-    if (c->npending == PG_PENDING_MAX)
-        TRY(pg_command(c, NULL));
-    c->pending[c->npending++] = sql;
-    return OK;
+    return later(c, sql, NULL);
+}
+
+err pg_conn_lock(struct pg_conn *c, sv key)
+{
+    return later(c, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", strndup(key.p, key.n));
+}
+
+void pg_forget(struct pg_conn *c)
+{
+    while (c->npending > 0)
+        free(c->pending[--c->npending].key);
+}
+
+void pg_end_read(struct pg_conn *c)
+{
+    struct flight f = {0};
+    bool sent = send_pending(c, &f) && send_command(c, &f, "COMMIT", NULL) &&
+                PQpipelineSync(c->h) && PQflush(c->h) >= 0;
+    c->owed = f.sent;
+    c->lost |= !sent;
 }
 
 #define PARAMS_MAX 64
@@ -286,7 +245,7 @@ err pg_commit_each(struct pg_conn *c, unsigned id, const struct db_val *in, size
     assert(got);
     struct flight f = {.what = db_stmts[id].name, .keep = got};
     bool sent = send_pending(c, &f) && send_statement(c, &f, id, in, (unsigned)n) &&
-                send_command(c, &f, "COMMIT");
+                send_command(c, &f, "COMMIT", NULL);
     err e = fly(c, &f, sent);
     for (size_t i = 0; i < n && e == OK; i++) {
         changed[i] = atoll(PQcmdTuples(got[i]));
@@ -296,25 +255,12 @@ err pg_commit_each(struct pg_conn *c, unsigned id, const struct db_val *in, size
     return e;
 }
 
-err pg_conn_lock(struct pg_conn *c, sv key)
-{
-    const char *const value[] = {key.p};
-    const int length[] = {(int)key.n}, format[] = {1};
-    const Oid type[] = {25};
-    struct flight f = {.what = "lock"};
-    bool sent = send_pending(c, &f);
-    f.sent++;
-    sent = sent && PQsendQueryParams(c->h, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
-                                     1, type, value, length, format, 1);
-    return fly(c, &f, sent);
-}
-
 /* Several statements: not in a pipeline. */
 err pg_conn_script(struct pg_conn *c, const char *sql)
 {
     TRY(pg_command(c, NULL));
     if (!PQexitPipelineMode(c->h) || !PQsendQuery(c->h, sql))
-        return lost(c, "script", PQerrorMessage(c->h));
+        return pg_lost(c, "script", PQerrorMessage(c->h));
     int64_t until = now_ms() + PG_SCRIPT_MS;
     err e = OK;
     for (;;) {
@@ -324,13 +270,13 @@ err pg_conn_script(struct pg_conn *c, const char *sql)
             break;
         ExecStatusType status = PQresultStatus(r);
         if (e == OK && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-            e = failed(c, "script", r);
+            e = pg_failed(c, "script", r);
         PQclear(r);
         if (c->lost)
             return e;
     }
     if (!PQenterPipelineMode(c->h))
-        return lost(c, "script", PQerrorMessage(c->h));
+        return pg_lost(c, "script", PQerrorMessage(c->h));
     return e;
 }
 
@@ -364,10 +310,10 @@ static err set_up(struct pg_conn *c, const struct pg *pg)
              "SET standard_conforming_strings = on; SET TimeZone = 'UTC'",
              pg->statement_timeout_ms, pg->lock_timeout_ms);
     PGresult *r = PQexec(c->h, sql);
-    err e = PQresultStatus(r) == PGRES_COMMAND_OK ? OK : failed(c, "connect", r);
+    err e = PQresultStatus(r) == PGRES_COMMAND_OK ? OK : pg_failed(c, "connect", r);
     PQclear(r);
     if (e == OK && !PQenterPipelineMode(c->h))
-        e = lost(c, "connect", PQerrorMessage(c->h));
+        e = pg_lost(c, "connect", PQerrorMessage(c->h));
     return e;
 }
 
@@ -383,7 +329,7 @@ err pg_conn_open(const struct pg *pg, struct pg_conn **out)
     if (PQstatus(c->h) != CONNECTION_OK) {
         const char *why = PQerrorMessage(c->h);
         bool none_free = strstr(why, "too many") || strstr(why, "connection slots");
-        e = FAIL(ERR_DB, "can't connect to PostgreSQL: %.*s%s", SV_ARG(first_line(why)),
+        e = FAIL(ERR_DB, "can't connect to PostgreSQL: %.*s%s", SV_ARG(pg_first_line(why)),
                  none_free ? "; raise max_connections or run fewer processes" : "");
     } else {
         PQsetNoticeReceiver(c->h, ignore_notice, NULL);
@@ -400,6 +346,7 @@ err pg_conn_open(const struct pg *pg, struct pg_conn **out)
 
 void pg_conn_close(struct pg_conn *c)
 {
+    pg_forget(c);
     PQfinish(c->h);
     free(c->prepared);
     free(c);

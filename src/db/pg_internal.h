@@ -1,4 +1,5 @@
-/* Inside src/db/pg*.c: one connection (pg_conn.c), the pool (pg_pool.c), values (pg_value.c). */
+/* Inside src/db/pg*.c: one connection (pg_conn.c), errors (pg_error.c), the pool (pg_pool.c),
+ * values (pg_value.c). */
 #pragma once
 #include "db/db_internal.h"
 #include <libpq-fe.h>
@@ -6,15 +7,21 @@
 
 #define PG_PENDING_MAX 8
 
+struct pg_pending {
+    const char *sql;
+    char *key; /* its parameter, or NULL */
+};
+
 struct pg_conn {
     PGconn *h;
     bool *prepared; /* by number of the query */
-    /* BEGIN, SAVEPOINT … travel with the next statement, so they cost no round trip. */
-    const char *pending[PG_PENDING_MAX];
+    /* BEGIN, SAVEPOINT, locks … travel with the next statement, so they cost no round trip. */
+    struct pg_pending pending[PG_PENDING_MAX];
     unsigned npending;
-    bool lost;  /* the connection is gone or can't be trusted */
-    bool stale; /* its prepared statements are: try another one */
-    bool dirty; /* a writing statement was sent in this transaction */
+    unsigned owed; /* answers of pg_end_read, which come before the next flight's */
+    bool lost;     /* the connection is gone or can't be trusted */
+    bool stale;    /* its prepared statements are: try another one */
+    bool dirty;    /* a writing statement was sent in this transaction */
     int timeout_ms;
     unsigned generation;
     struct pg_conn *next;
@@ -35,11 +42,22 @@ struct pg {
     char last_failure[256];
 };
 
+/* -------- pg_error.c -------- */
+/* The connection is gone; `why` in the server's or libpq's words. */
+err pg_lost(struct pg_conn *c, const char *what, const char *why) MUST_USE;
+/* The error that a result tells. */
+err pg_failed(struct pg_conn *c, const char *what, const PGresult *r) MUST_USE;
+sv pg_first_line(const char *text);
+
 /* -------- pg_conn.c -------- */
 err pg_conn_open(const struct pg *pg, struct pg_conn **out) MUST_USE;
 void pg_conn_close(struct pg_conn *c);
 /* A command that answers nothing: sent with the next statement. `sql` must live on. */
 err pg_later(struct pg_conn *c, const char *sql) MUST_USE;
+/* What is pending is not sent. */
+void pg_forget(struct pg_conn *c);
+/* COMMIT of what has only read: sent, and not waited for. */
+void pg_end_read(struct pg_conn *c);
 /* Sends what is pending and then `sql` (may be NULL), and waits. */
 err pg_command(struct pg_conn *c, const char *sql) MUST_USE;
 /* Sends what is pending, then statement `id` (prepared if it is not yet); the result is the
@@ -50,7 +68,7 @@ err pg_statement(struct pg_conn *c, const struct db_stmt *s, unsigned id, const 
 err pg_commit_each(struct pg_conn *c, unsigned id, const struct db_val *in, size_t n,
                    int64_t *changed) MUST_USE;
 err pg_conn_script(struct pg_conn *c, const char *sql) MUST_USE;
-err pg_conn_lock(struct pg_conn *c, sv key) MUST_USE;
+err pg_conn_lock(struct pg_conn *c, sv key) MUST_USE; /* as pg_later: held before what follows */
 
 /* -------- pg_pool.c -------- */
 /* Waits for a free one for at most wait_ms. */

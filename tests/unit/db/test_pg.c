@@ -220,6 +220,38 @@ static void test_pool_of_one(void **state)
     assert_string_equal(value_of(f, "a"), "waited");
 }
 
+/* Connections of the test that are in a transaction. */
+static int in_transaction(struct fixture *f)
+{
+    char sql[256];
+    snprintf(sql, sizeof sql,
+             "SELECT 1 FROM pg_stat_activity WHERE application_name = '%s' AND state <> 'idle'",
+             f->schema);
+    PGconn *c = PQconnectdb(getenv("MYBEING_TEST_PG"));
+    PGresult *r = PQexec(c, sql);
+    assert_int_equal(PQresultStatus(r), PGRES_TUPLES_OK);
+    int n = PQntuples(r);
+    PQclear(r);
+    PQfinish(c);
+    return n;
+}
+
+/* Its end is not waited for, but it comes; the answer is there, or missed, when the connection is
+ * used next. */
+static void test_end_of_a_read(void **state)
+{
+    struct fixture *f = *state;
+    open_again(f, &(struct db_options){.conns = 1});
+    assert_int_equal(db_write(f->db, f->mem, put_a, "1"), OK);
+    assert_string_equal(value_of(f, "a"), "1");
+    for (int i = 0; in_transaction(f) > 0; i++)
+        assert_true(i < 200);
+    assert_int_equal(db_write(f->db, f->mem, put_a, "2"), OK);
+    assert_string_equal(value_of(f, "a"), "2");
+    kill_others(f);
+    assert_string_equal(value_of(f, "a"), "2");
+}
+
 /* After a change of the schema by somebody else, prepared statements are made anew. */
 static void test_stale_statements(void **state)
 {
@@ -264,6 +296,7 @@ int main(void)
         ON_PG(test_locks_are_sorted),
         ON_PG(test_statement_timeout),
         ON_PG(test_pool_of_one),
+        ON_PG(test_end_of_a_read),
         ON_PG(test_stale_statements),
         ON_PG(test_bad_text),
     };
