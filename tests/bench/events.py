@@ -2,6 +2,7 @@
 import hashlib
 import hmac
 import json
+import os
 import time
 
 SECRET = "whsec_only_for_the_bench"
@@ -235,7 +236,10 @@ class Events:
             b"hex": b"%08X" % n})
 
     def write(self, path, count):
+        """They are on the disk afterwards: it is not to be busy with them while the server is measured."""
         with open(path, "wb") as f:
             for _ in range(count):
                 f.write(self.one())
+            f.flush()
+            os.fsync(f.fileno())
         return path

@@ -1,4 +1,5 @@
 """Soak: memory, files, the log and the worst second under constant load"""
+import os
 import statistics
 import threading
 
@@ -23,6 +24,8 @@ def mixed(ctx, events, path, seconds):
         for i in range(rate * seconds):
             at = i % 20
             f.write(events.one() if at % 5 == 0 else talks[(k := i // 20 % 1000) * size:(k + 1) * size] if at == 7 else asked(PATH, who[i * 31 % len(who)]))
+        f.flush()
+        os.fsync(f.fileno())
     return path, rate
 
 
