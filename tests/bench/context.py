@@ -76,10 +76,10 @@ class Context:
         return self.made[members]
 
     @contextlib.contextmanager
-    def own(self, members):
+    def own(self, members, **settings):
         """A running server on a database of that size itself: for sizes that nobody else uses."""
         made = self.database(members)
-        server = Server(self.binary, made.parent)
+        server = Server(self.binary, made.parent, **settings)
         try:
             server.start()
             yield server
