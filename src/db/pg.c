@@ -68,11 +68,18 @@ static bool ends_all(const struct db_tx *tx, err e)
 err pg_attempt(struct db_tx *tx, struct arena *mem, db_fn fn, void *arg)
 {
     unsigned after = tx->after.n;
-    err e = pg_later(tx->pg, "SAVEPOINT s");
+    err e = pg_held(tx->pg); /* a lock that is not to be had is not the attempt's failure */
     if (e == OK)
-        e = fn(tx, mem, arg);
+        e = pg_later(tx->pg, "SAVEPOINT s");
+    if (e != OK) {
+        tx->broken = e;
+        return e;
+    }
+    e = fn(tx, mem, arg);
     if (e == OK)
         e = tx->broken;
+    if (e != OK)
+        pg_forget_locks(tx->pg);
     if (e == OK)
         e = pg_later(tx->pg, "RELEASE s");
     else if (!ends_all(tx, e) && pg_later(tx->pg, "ROLLBACK TO s") == OK &&
@@ -100,6 +107,14 @@ static err uncertain(void)
     return FAIL(ERR_WRITE_UNCERTAIN, "%s: it is not known whether this was stored", why.detail);
 }
 
+static void roll_back(struct pg_conn *c)
+{
+    bool begun = !only_begin_pending(c);
+    pg_forget(c);
+    if (begun && !c->lost && pg_command(c, "ROLLBACK") != OK)
+        c->lost = true;
+}
+
 static err commit(struct db_tx *tx)
 {
     struct pg_conn *c = tx->pg;
@@ -114,15 +129,12 @@ static err commit(struct db_tx *tx)
     err e = pg_command(c, "COMMIT");
     if (e == OK)
         return OK;
-    return c->lost ? uncertain() : e;
-}
-
-static void roll_back(struct pg_conn *c)
-{
-    bool begun = !only_begin_pending(c);
-    pg_forget(c);
-    if (begun && !c->lost && pg_command(c, "ROLLBACK") != OK)
-        c->lost = true;
+    if (c->lost)
+        return uncertain();
+    struct err_info why = *err_last();
+    roll_back(c); /* what travelled with COMMIT may have failed, and COMMIT was not run */
+    err_restore(&why);
+    return e;
 }
 
 /* One run of the body. *again: it ended for a reason that another run may not meet. */

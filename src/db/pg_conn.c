@@ -177,11 +177,22 @@ void pg_forget(struct pg_conn *c)
         free(c->pending[--c->npending].key);
 }
 
+void pg_forget_locks(struct pg_conn *c)
+{
+    while (c->npending > 0 && c->pending[c->npending - 1].key)
+        free(c->pending[--c->npending].key);
+}
+
+err pg_held(struct pg_conn *c)
+{
+    return c->npending > 0 && c->pending[c->npending - 1].key ? pg_command(c, NULL) : OK;
+}
+
 void pg_end_read(struct pg_conn *c)
 {
     struct flight f = {0};
-    bool sent = send_pending(c, &f) && send_command(c, &f, "COMMIT", NULL) &&
-                PQpipelineSync(c->h) && PQflush(c->h) >= 0;
+    pg_forget(c); /* nothing needs it any more, and if it failed COMMIT would not be run */
+    bool sent = send_command(c, &f, "COMMIT", NULL) && PQpipelineSync(c->h) && PQflush(c->h) >= 0;
     c->owed = f.sent;
     c->lost |= !sent;
 }

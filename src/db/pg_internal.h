@@ -56,6 +56,10 @@ void pg_conn_close(struct pg_conn *c);
 err pg_later(struct pg_conn *c, const char *sql) MUST_USE;
 /* What is pending is not sent. */
 void pg_forget(struct pg_conn *c);
+/* Locks that were asked for last are not sent either. */
+void pg_forget_locks(struct pg_conn *c);
+/* Locks that were asked for last are held. */
+err pg_held(struct pg_conn *c) MUST_USE;
 /* COMMIT of what has only read: sent, and not waited for. */
 void pg_end_read(struct pg_conn *c);
 /* Sends what is pending and then `sql` (may be NULL), and waits. */
