@@ -1,5 +1,6 @@
 #include "base/json_tree.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <yajl/yajl_parse.h>
@@ -9,7 +10,7 @@
  * does not is refused before, and so are too many levels. */
 
 enum {
-    FIRST_VALUES = 64, /* as many of the open containers as lie on the C stack */
+    FIRST_VALUES = 64, /* so many lie on the C stack */
     TABLE_KEYS = 127,  /* members that are looked for twice in a table, beyond: by sorting */
 };
 
@@ -17,7 +18,7 @@ struct parse {
     struct arena *mem;
     char *pool; /* where the next string goes: all together are no longer than the text */
     struct json_member *values;
-    size_t n, cap;
+    size_t n, room;
     size_t open[JSON_DEPTH]; /* the containers that have not ended, as indexes of `values` */
     unsigned depth;
     sv key; /* of the next value, if it is a member */
@@ -43,26 +44,35 @@ static size_t string_end(sv text, size_t at)
     }
 }
 
-/* Deepest nesting of brackets outside of strings. *lax is set by what only yajl takes: \v and \f
- * for space, and, behind a whole value, a string without an end. */
-static unsigned nesting(sv text, bool *lax)
+struct look {
+    unsigned depth; /* deepest nesting of brackets outside of strings */
+    size_t values;  /* no more begin: the first, and one behind each bracket and comma */
+    bool lax; /* what only yajl takes: \v and \f for space, and, behind a whole value, a string
+                 without an end */
+};
+
+static struct look look_over(sv text)
 {
-    unsigned depth = 0, most = 0;
+    struct look l = {.values = 1};
+    unsigned depth = 0;
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i];
         if (c == '"') {
             i = string_end(text, i + 1);
-            *lax |= i == text.n;
+            l.lax |= i == text.n;
+        } else if (c == ',') {
+            l.values++;
         } else if (c == '[' || c == '{') {
-            if (++depth > most)
-                most = depth;
+            l.values++;
+            if (++depth > l.depth)
+                l.depth = depth;
         } else if ((c == ']' || c == '}') && depth > 0) {
             depth--;
         } else if (c == '\v' || c == '\f') {
-            *lax = true;
+            l.lax = true;
         }
     }
-    return most;
+    return l;
 }
 
 /* The unit of an escape \uXXXX at `at`, else -1. */
@@ -112,13 +122,7 @@ static int refuse(struct parse *p, err e)
 
 static json *push(struct parse *p, enum json_kind kind)
 {
-    if (p->n == p->cap) {
-        struct json_member *more =
-            arena_alloc(p->mem, 2 * p->cap * sizeof *more); /* the old half stays behind */
-        memcpy(more, p->values, p->n * sizeof *more);
-        p->values = more;
-        p->cap *= 2;
-    }
+    assert(p->n < p->room); /* look_over counted what begins a value */
     struct json_member *m = &p->values[p->n++];
     *m = (struct json_member){.key = p->key, .value = {.kind = kind}};
     return &m->value;
@@ -332,17 +336,19 @@ err json_parse(struct arena *mem, sv text, const json **out)
         .yajl_start_array = on_start_array,
         .yajl_end_array = on_end_array,
     };
-    bool lax = false;
     if (text.n > UINT32_MAX / 2)
         return FAIL(ERR_JSON_SYNTAX, "the text is too large");
     if (!sv_valid_utf8(text))
         return FAIL(ERR_JSON_UTF8, "the text is not valid UTF-8");
-    if (nesting(text, &lax) > JSON_DEPTH)
+    struct look look = look_over(text);
+    if (look.depth > JSON_DEPTH)
         return FAIL(ERR_JSON_DEPTH, "nested deeper than %d levels", JSON_DEPTH);
-    if (lax || lone_surrogate(text))
+    if (look.lax || lone_surrogate(text))
         return FAIL(ERR_JSON_SYNTAX, "not valid JSON");
-    struct parse p = {.mem = mem, .cap = FIRST_VALUES};
+    struct parse p = {.mem = mem, .room = look.values};
     p.values = p.first;
+    if (p.room > FIRST_VALUES)
+        p.values = arena_alloc(mem, p.room * sizeof *p.values);
     p.pool = arena_alloc(mem, text.n + 2);
     yajl_alloc_funcs memory = {yajl_memory, yajl_more, yajl_release, NULL};
     yajl_handle h = yajl_alloc(&calls, &memory, &p);

@@ -80,10 +80,11 @@ static int serve(struct app *app, bool with_jobs)
         run_notify("READY=1");
         run_until_stopped();
         run_notify("STOPPING=1");
-        turn_stop_all(); /* answers that are written end now, else their streams hold up the stop */
     }
-    if (server)
+    if (server) {
+        turn_stop_all(); /* answers that are written end now, else their streams hold up the stop */
         http_stop(server);
+    }
     int code = e == OK ? EXIT_OK : cmd_failed(e);
     if (jobs)
         job_runner_stop(jobs);

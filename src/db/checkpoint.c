@@ -5,6 +5,7 @@
  * a time: all 32 MiB at once kept the disk from the writer for a quarter of a second. Beyond a size
  * the writer is held for the last few pages; readers then move to the file and the next commit
  * starts the log over. */
+#include "base/log.h"
 #include "db/db_internal.h"
 
 #include <assert.h>
@@ -54,6 +55,26 @@ static bool wait_a_little(struct checkpointer *c)
     return go;
 }
 
+/* The kernel tells of a write that failed once, and then forgets the page: a second sync says yes
+ * and the log, which has the only good copy, would start over. So the process ends here without
+ * closing the database; the next start finds nothing folded and folds the whole log again. */
+static _Noreturn void disk_failed(void)
+{
+    log_event(LOG_ERROR, "db.sync_failed", "detail",
+              "the disk could not store the database file; everything acknowledged is in its log: "
+              "look after the disk, then start again",
+              NULL);
+    abort();
+}
+
+static bool fold(struct checkpointer *c, bool restart, bool shrink)
+{
+    enum sq_folded f = sq_checkpoint(c->conn, restart, shrink);
+    if (f == SQ_UNSYNCED)
+        disk_failed();
+    return f == SQ_FOLDED_ALL;
+}
+
 /* Folding stops at what the oldest snapshot reads, and a snapshot that begins before all is folded
  * reads the log: it would keep the log from starting over for as long as nobody commits, and the
  * writer is held. So readers are sent on before each step, and again if one was in mid-read. */
@@ -61,7 +82,7 @@ static bool fold_all(struct checkpointer *c, bool restart, bool shrink)
 {
     for (int i = 0; i < TRIES; i++) {
         sqlite_end_all(c->sqlite);
-        if (sq_checkpoint(c->conn, restart, shrink))
+        if (fold(c, restart, shrink))
             return true;
         nap();
     }
@@ -80,8 +101,9 @@ static int64_t now_us(void)
 static int64_t fold_beside(struct checkpointer *c)
 {
     int64_t began = now_us();
-    (void)sq_checkpoint(c->conn, false, false);
-    (void)sq_sync_file(c->conn);
+    (void)fold(c, false, false);
+    if (!sq_sync_file(c->conn))
+        disk_failed();
     return now_us() - began;
 }
 

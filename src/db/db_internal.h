@@ -77,12 +77,16 @@ int64_t sq_changes(const struct sq_conn *c);
 err sq_exec(struct sq_conn *c, const char *sql) MUST_USE;
 err sq_foreign_key_check(struct sq_conn *c) MUST_USE;
 void sq_count_wal(struct sq_conn *c, atomic_int *pages);
+enum sq_folded {
+    SQ_FOLDED_PART, /* the next one gets further */
+    SQ_FOLDED_ALL,  /* and, with `restart`, nobody reads the log any more */
+    SQ_UNSYNCED     /* the disk failed: nobody knows what of the pages is on it */
+};
 /* One checkpoint; `restart` waits for readers so that the log starts over, `shrink` cuts the file.
- * True: all of the log is folded, and with `restart` nobody reads it any more. */
-bool sq_checkpoint(struct sq_conn *c, bool restart, bool shrink);
-/* What was folded so far is on the disk. False if the disk failed, which the next fold will meet.
  */
-bool sq_sync_file(struct sq_conn *c);
+enum sq_folded sq_checkpoint(struct sq_conn *c, bool restart, bool shrink);
+/* What was folded so far is on the disk. False: as SQ_UNSYNCED. */
+bool sq_sync_file(struct sq_conn *c) MUST_USE;
 /* Where SQLite counts commits of all processes, valid while c is open; NULL if not to be had. */
 const uint32_t *sq_change_count(struct sq_conn *c);
 err sq_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,

@@ -173,7 +173,7 @@ void sq_count_wal(struct sq_conn *c, atomic_int *pages)
     sqlite3_wal_hook(c->h, wal_hook, pages);
 }
 
-bool sq_checkpoint(struct sq_conn *c, bool restart, bool shrink)
+enum sq_folded sq_checkpoint(struct sq_conn *c, bool restart, bool shrink)
 {
     int mode = shrink    ? SQLITE_CHECKPOINT_TRUNCATE
                : restart ? SQLITE_CHECKPOINT_RESTART
@@ -181,7 +181,10 @@ bool sq_checkpoint(struct sq_conn *c, bool restart, bool shrink)
     /* Busy (a reader of old pages, another process) is no fault: the next one gets further. */
     int log = 0, folded = -1;
     sqlite3_busy_timeout(c->h, DB_CHECKPOINT_MS);
-    return sqlite3_wal_checkpoint_v2(c->h, NULL, mode, &log, &folded) == SQLITE_OK && folded == log;
+    int rc = sqlite3_wal_checkpoint_v2(c->h, NULL, mode, &log, &folded);
+    if (rc != SQLITE_OK && sqlite3_extended_errcode(c->h) == SQLITE_IOERR_FSYNC)
+        return SQ_UNSYNCED;
+    return rc == SQLITE_OK && folded == log ? SQ_FOLDED_ALL : SQ_FOLDED_PART;
 }
 
 bool sq_sync_file(struct sq_conn *c)

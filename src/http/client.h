@@ -32,7 +32,8 @@ struct http_answer {
     const char *failure; /* words, when there is no answer */
 };
 /* Blocks the calling thread (a worker). ERR_UPSTREAM when there is no answer at all (out is filled:
- * status 0, sent, failure); any HTTP status is OK. Never inside a transaction. */
+ * status 0, sent, failure), ERR_CONFIG when libcurl is not there; any HTTP status is OK. Never
+ * inside a transaction. */
 err http_fetch(struct arena *mem, const struct http_call *c, struct http_answer *out) MUST_USE;
 sv http_answer_header(const struct http_answer *a, const char *lower_name);
 

@@ -253,6 +253,85 @@ static void test_end_of_a_read(void **state)
 }
 
 /* After a change of the schema by somebody else, prepared statements are made anew. */
+/* -------- a lock that somebody else holds, asked for at the end of a transaction -------- */
+
+/* A connection of its own that holds it; PQfinish lets go. */
+static PGconn *hold(const char *key)
+{
+    PGconn *c = PQconnectdb(getenv("MYBEING_TEST_PG"));
+    PQclear(PQexec(c, "BEGIN"));
+    PGresult *r = PQexecParams(c, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", 1, NULL,
+                               &key, NULL, NULL, 0);
+    assert_int_equal(PQresultStatus(r), PGRES_TUPLES_OK);
+    PQclear(r);
+    return c;
+}
+
+static err read_then_lock(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct get g = {.name = "a"};
+    (void)arg;
+    TRY(get_fn(tx, mem, &g));
+    return db_lock1(tx, SV("held"));
+}
+
+static err write_then_lock(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    (void)mem, (void)arg;
+    TRY(put(tx, "b", "1"));
+    return db_lock1(tx, SV("held"));
+}
+
+static err put_b(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    (void)mem, (void)arg;
+    return put(tx, "b", "1");
+}
+
+static err lock_then_attempt(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    TRY(db_lock1(tx, SV("held")));
+    (void)!db_attempt(tx, mem, put_b, arg);
+    return put(tx, "b", "2"); /* goes on whatever came of it */
+}
+
+static err lock_then_refuse(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    (void)mem, (void)arg;
+    TRY(db_lock1(tx, SV("held")));
+    return FAIL(ERR_CONFLICT, "no");
+}
+
+static err attempt_that_refuses(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    err e = db_attempt(tx, mem, lock_then_refuse, arg);
+    return e == ERR_CONFLICT ? put(tx, "c", "1") : e;
+}
+
+/* Whatever a transaction says, the next one on its connection is well. */
+static void test_lock_at_the_end(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        db_fn fn;
+        err want;
+    } cases[] = {{read_then_lock, OK}, /* nothing was to be guarded */
+                 {write_then_lock, ERR_BUSY},
+                 {lock_then_attempt, ERR_BUSY},
+                 {attempt_that_refuses, OK}};
+    open_again(f, &(struct db_options){.conns = 1, .lock_timeout_ms = 300});
+    assert_int_equal(db_write(f->db, f->mem, put_a, "1"), OK);
+    PGconn *holder = hold("held");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        err e = db_write(f->db, f->mem, cases[i].fn, NULL);
+        if (e != cases[i].want)
+            fail_msg("case %zu: %s", i, err_name(e));
+        assert_string_equal(value_of(f, "a"), "1");
+        assert_null(value_of(f, "b"));
+    }
+    PQfinish(holder);
+}
+
 static void test_stale_statements(void **state)
 {
     struct fixture *f = *state;
@@ -297,6 +376,7 @@ int main(void)
         ON_PG(test_statement_timeout),
         ON_PG(test_pool_of_one),
         ON_PG(test_end_of_a_read),
+        ON_PG(test_lock_at_the_end),
         ON_PG(test_stale_statements),
         ON_PG(test_bad_text),
     };
