@@ -2,6 +2,13 @@
 
 #include <stdlib.h>
 
+int json_by_key(const void *a, const void *b)
+{
+    const struct json_member *x = *(const struct json_member *const *)a;
+    const struct json_member *y = *(const struct json_member *const *)b;
+    return sv_cmp(x->key, y->key);
+}
+
 enum json_kind json_kind(const json *j)
 {
     return j != NULL ? j->kind : JK_NONE;

@@ -75,7 +75,7 @@ static struct look look_over(sv text)
     return l;
 }
 
-/* The unit of an escape \uXXXX at `at`, else -1. */
+/* The unit that an escape at `at` stands for (\u and four digits), else -1. */
 static int unit(sv text, size_t at)
 {
     int value = 0;
@@ -203,19 +203,12 @@ static int on_start_array(void *ctx)
     return begin(ctx, JK_ARR);
 }
 
-static int by_key(const void *a, const void *b)
-{
-    const struct json_member *x = *(const struct json_member *const *)a;
-    const struct json_member *y = *(const struct json_member *const *)b;
-    return sv_cmp(x->key, y->key);
-}
-
 static bool key_twice_sorted(struct arena *mem, const struct json_member *m, size_t n)
 {
     const struct json_member **sorted = ARENA_ARRAY(mem, const struct json_member *, n);
     for (size_t i = 0; i < n; i++)
         sorted[i] = &m[i];
-    qsort(sorted, n, sizeof *sorted, by_key);
+    qsort(sorted, n, sizeof *sorted, json_by_key);
     for (size_t i = 1; i < n; i++)
         if (sv_eq(sorted[i - 1]->key, sorted[i]->key))
             return true;

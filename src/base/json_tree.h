@@ -21,3 +21,6 @@ struct json_member {
     sv key;
     json value;
 };
+
+/* For qsort, of pointers to members. */
+int json_by_key(const void *a, const void *b);

@@ -178,13 +178,6 @@ void jw_ts(struct jw *w, ts t)
     jw_str(w, ts_is_none(t) ? SV_NULL : ts_text(t, text));
 }
 
-static int by_key(const void *a, const void *b)
-{
-    const struct json_member *x = *(const struct json_member *const *)a;
-    const struct json_member *y = *(const struct json_member *const *)b;
-    return sv_cmp(x->key, y->key);
-}
-
 static void object(struct jw *w, const json *j)
 {
     const struct json_member **sorted = malloc((j->n + 1) * sizeof *sorted);
@@ -192,7 +185,7 @@ static void object(struct jw *w, const json *j)
         abort();
     for (uint32_t i = 0; i < j->n; i++)
         sorted[i] = &j->members[i];
-    qsort(sorted, j->n, sizeof *sorted, by_key);
+    qsort(sorted, j->n, sizeof *sorted, json_by_key);
     jw_obj(w);
     for (uint32_t i = 0; i < j->n; i++) {
         jw_key_sv(w, sorted[i]->key);

@@ -1,7 +1,5 @@
 """Chat, beside the same statements in a raw SQLite loop"""
-import os
-
-from events import request, token
+from events import on_disk, request, token
 from history import SAID, some_payers
 from load import in_turn, replay, wrk
 from raw import raw_loop
@@ -21,8 +19,7 @@ def saves(ctx, path, count, members=None):
     with open(path, "wb") as f:
         for i in range(count):
             f.write(request("POST", "/api/chat/save", body, {"Authorization": f"Bearer {token(who[i % len(who)])}"}))
-        f.flush()
-        os.fsync(f.fileno())
+        on_disk(f)
     return path
 
 

@@ -10,6 +10,12 @@ DAY = 86400
 NO_ADDRESS = {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None}
 
 
+def on_disk(f):
+    """What was written to f: the disk is not to be busy with it while the server is measured."""
+    f.flush()
+    os.fsync(f.fileno())
+
+
 def user(n):
     return f"usr_01900000-0000-7000-8000-{n:012d}"
 
@@ -236,10 +242,8 @@ class Events:
             b"hex": b"%08X" % n})
 
     def write(self, path, count):
-        """They are on the disk afterwards: it is not to be busy with them while the server is measured."""
         with open(path, "wb") as f:
             for _ in range(count):
                 f.write(self.one())
-            f.flush()
-            os.fsync(f.fileno())
+            on_disk(f)
         return path

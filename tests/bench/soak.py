@@ -1,10 +1,9 @@
 """Soak: memory, files, the log and the worst second under constant load"""
-import os
 import statistics
 import threading
 
 from chat import saves
-from events import asked
+from events import asked, on_disk
 from history import some_payers
 from load import replay
 from programs import Failed
@@ -24,8 +23,7 @@ def mixed(ctx, events, path, seconds):
         for i in range(rate * seconds):
             at = i % 20
             f.write(events.one() if at % 5 == 0 else talks[(k := i // 20 % 1000) * size:(k + 1) * size] if at == 7 else asked(PATH, who[i * 31 % len(who)]))
-        f.flush()
-        os.fsync(f.fileno())
+        on_disk(f)
     return path, rate
 
 
