@@ -77,34 +77,33 @@ int ts_day_of_month(ts t)
     return civil_from_ts(t).day;
 }
 
-static char *put_digits(char *to, int v, int width)
+/* Two digits and what stands behind them. */
+static char *put2(char *to, int v, char after)
 {
-    for (int i = width; i-- > 0; v /= 10)
-        to[i] = (char)('0' + v % 10);
-    return to + width;
+    to[0] = (char)('0' + v / 10);
+    to[1] = (char)('0' + v % 10);
+    to[2] = after;
+    return to + 3;
 }
 
 sv ts_text(ts t, char out[TS_TEXT])
 {
     struct civil c = civil_from_ts(t);
-    const struct {
-        int v, width;
-        char after;
-    } parts[] = {{c.year, 4, '-'}, {c.month, 2, '-'},  {c.day, 2, 'T'},
-                 {c.hour, 2, ':'}, {c.minute, 2, ':'}, {c.second, 2, c.ms ? '.' : 'Z'}};
     if (c.year < 0 || c.year > 9999) { /* RFC 3339 knows no such year; kept readable */
         int n = snprintf(out, TS_TEXT, "%d-%02d-%02dT%02d:%02d:%02dZ", c.year, c.month, c.day,
                          c.hour, c.minute, c.second);
         return (sv){out, n < TS_TEXT ? (size_t)n : TS_TEXT - 1};
     }
-    char *to = out;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        to = put_digits(to, parts[i].v, parts[i].width);
-        *to++ = parts[i].after;
-    }
+    char *to = put2(out, c.year / 100, '0') - 1;
+    to = put2(to, c.year % 100, '-');
+    to = put2(to, c.month, '-');
+    to = put2(to, c.day, 'T');
+    to = put2(to, c.hour, ':');
+    to = put2(to, c.minute, ':');
+    to = put2(to, c.second, c.ms ? '.' : 'Z');
     if (c.ms) {
-        to = put_digits(to, c.ms, 3);
-        *to++ = 'Z';
+        *to++ = (char)('0' + c.ms / 100);
+        to = put2(to, c.ms % 100, 'Z');
     }
     *to = '\0';
     return (sv){out, (size_t)(to - out)};

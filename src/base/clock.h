@@ -43,6 +43,13 @@ static inline ts ts_max(ts a, ts b)
 {
     return a.ms > b.ms ? a : b;
 }
+/* Of times at which something changes, the first after `now`: `next` as found so far (TS_NONE:
+ * none), and t. */
+static inline ts ts_next(ts next, ts t, ts now)
+{
+    bool later = !ts_before(now, t) || (!ts_is_none(next) && !ts_before(t, next));
+    return later ? next : t;
+}
 /* Unix seconds, Stripe's unit. */
 static inline ts ts_from_unix(int64_t s)
 {

@@ -166,14 +166,13 @@ static void period_now(const struct sub_facts *s, ts paid, ts now, ts *start, ts
     *end = paid;
 }
 
-struct access access_decide(const struct sub_facts *s, const struct grace *g, ts now)
+static struct access decide(const struct sub_facts *s, const struct grace *g, ts paid, ts now)
 {
     struct access a = {.status = s->status,
                        .until = TS_NONE,
                        .cycle_start = TS_NONE,
                        .cycle_end = TS_NONE,
                        .subscription = s->id};
-    ts paid = paid_through(s);
     struct bound b;
     if (s->status == SUB_ACTIVE || s->status == SUB_TRIALING) {
         b = bound_active(s, g, paid);
@@ -204,6 +203,40 @@ struct access access_decide(const struct sub_facts *s, const struct grace *g, ts
     return a;
 }
 
+/* Every time that a rule above compares with `now` is one of the facts', or one of these and its
+ * grace; the cycle ends by itself. */
+static ts next_change(const struct sub_facts *s, const struct grace *g, ts paid, ts cycle_end,
+                      ts now)
+{
+    const ts times[] = {s->period_start,
+                        s->period_end,
+                        ts_add(s->period_end, g->renewal_ms),
+                        ts_add(s->period_end, g->past_due_ms),
+                        paid,
+                        ts_add(paid, g->renewal_ms),
+                        ts_add(paid, g->past_due_ms),
+                        s->first_failure,
+                        ts_add(s->first_failure, g->past_due_ms),
+                        s->cancel_at,
+                        s->ended_at,
+                        s->revoked_until,
+                        s->barred_from,
+                        s->barred_next,
+                        cycle_end};
+    ts next = TS_NONE;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        next = ts_next(next, times[i], now);
+    return next;
+}
+
+struct access access_decide(const struct sub_facts *s, const struct grace *g, ts now)
+{
+    ts paid = paid_through(s);
+    struct access a = decide(s, g, paid, now);
+    a.same_until = next_change(s, g, paid, a.cycle_end, now);
+    return a;
+}
+
 /* Total, so that the answer does not depend on the order of rows. */
 static bool better(const struct access *a, const struct sub_facts *fa, const struct access *b,
                    const struct sub_facts *fb)
@@ -223,17 +256,25 @@ static bool better(const struct access *a, const struct sub_facts *fa, const str
 
 struct access access_best(const struct sub_facts *s, size_t n, const struct grace *g, ts now)
 {
-    struct sub_facts none = {.created = TS_NONE, .trial_end = TS_NONE, .paid_through = TS_NONE};
+    static const struct access none = {.status = SUB_NONE,
+                                       .until = TS_NONE,
+                                       .cycle_start = TS_NONE,
+                                       .cycle_end = TS_NONE,
+                                       .rule = "no subscription",
+                                       .same_until = TS_NONE};
     if (n == 0)
-        return access_decide(&none, g, now);
+        return none;
     struct access best = access_decide(&s[0], g, now);
+    ts same = best.same_until;
     size_t at = 0;
     for (size_t i = 1; i < n; i++) {
         struct access a = access_decide(&s[i], g, now);
+        same = ts_next(same, a.same_until, now);
         if (better(&a, &s[i], &best, &s[at])) {
             best = a;
             at = i;
         }
     }
+    best.same_until = same;
     return best;
 }

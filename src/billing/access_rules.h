@@ -38,6 +38,7 @@ struct sub_facts {
     ts revoked_until; /* end of a period revoked by refund/lost dispute that covers now, else
                          TS_NONE */
     ts barred_from;   /* start of the next period that is suspended or revoked, else TS_NONE */
+    ts barred_next;   /* when the three above change next by themselves; TS_NONE: never */
     int anchor_day;   /* 1..31: day of month of the billing anchor, UTC */
     ts anchor;        /* time that cycles step from */
 };
@@ -51,6 +52,8 @@ struct access {
     bool new_slots;   /* false in past_due and renewal grace: the cycle gives no new slots */
     sv subscription;  /* id of the one that counts */
     const char *rule; /* for explain: which row decided, in words */
+    ts same_until; /* with the same facts the decision stays as it is before this time (it may stay
+                      longer); TS_NONE: for good */
 };
 struct access access_decide(const struct sub_facts *s, const struct grace *g, ts now);
 /* Of several: the best one counts (premium first, then the latest end). */

@@ -26,6 +26,7 @@ static struct sub_facts facts_of(const struct billing_access_row *r, ts now)
         .paid_through = r->paid_through,
         .revoked_until = TS_NONE,
         .barred_from = TS_NONE,
+        .barred_next = TS_NONE,
         .anchor = ts_is_none(r->anchor) ? r->period_start : r->anchor,
     };
     s.anchor_day = ts_is_none(s.anchor) ? 0 : ts_day_of_month(s.anchor);

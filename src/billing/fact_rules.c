@@ -300,6 +300,7 @@ void cover_barred_read(sv text, ts now, struct sub_facts *out)
     while (next_window(&text, &kind, &start, &end)) {
         if (!ts_before(now, end))
             continue;
+        out->barred_next = ts_next(ts_next(out->barred_next, start, now), end, now);
         if (ts_before(now, start))
             out->barred_from =
                 ts_is_none(out->barred_from) ? start : ts_min(out->barred_from, start);

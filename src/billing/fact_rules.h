@@ -66,7 +66,7 @@ ts cover_paid_through(const struct covered *c, size_t n);
 /* Times that are suspended or revoked and that no paid invoice covers, as text "r<start>-<end>;…"
  * in ms; SV_NULL if there are none. `c` is sorted by the call. */
 sv cover_barred(struct arena *mem, struct covered *c, size_t n);
-/* Reads that text into suspended, revoked_until and barred_from at `now`. */
+/* Reads that text into suspended, revoked_until, barred_from and barred_next at `now`. */
 void cover_barred_read(sv text, ts now, struct sub_facts *out);
 
 /* Is a time at or after `now` revoked? */

@@ -178,7 +178,7 @@ err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_v
     const struct db_stmt *s = &db_stmts[stmt];
     if (tx->broken != OK)
         return tx->broken;
-    struct memo *memo = s->kept ? tx->memo : NULL;
+    struct memo *memo = s->kept && !tx->past_memo ? tx->memo : NULL;
     err e = stmt_check(tx, s, in);
     if (e == OK && memo && memo_get(memo, stmt, in, mem, out))
         return OK;
@@ -189,6 +189,20 @@ err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_v
     else if (memo)
         memo_put(memo, stmt, in, out);
     return e;
+}
+
+bool db_text_kept(struct db_tx *tx, sv what, sv key, ts now, sv *out)
+{
+    if (!tx->memo)
+        return false;
+    tx->past_memo = !memo_text_get(tx->memo, what, key, now, out);
+    return !tx->past_memo;
+}
+
+void db_text_keep(struct db_tx *tx, sv what, sv key, ts now, ts until, sv text)
+{
+    if (tx->memo)
+        memo_text_put(tx->memo, what, key, now, until, text);
 }
 
 struct each {

@@ -114,6 +114,16 @@ extern const unsigned db_stmts_n;
 err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_val *in,
            struct db_rows *out) MUST_USE;
 
+/* Text made of this transaction's rows, kept with them (SQLite's readers: db/memo.h): who asks for
+ * it next needs neither the rows nor the making. It depends on nothing but `what`, `key`, rows and
+ * the time, and is the same from `now` on and before `until` (TS_NONE: for good).
+ *
+ * db_text_kept: *out is valid until the transaction ends; false: make it, and give it to
+ * db_text_keep in the same transaction. (Its rows are then read past what is kept of them: they
+ * will not be needed again.) */
+bool db_text_kept(struct db_tx *tx, sv what, sv key, ts now, sv *out) MUST_USE;
+void db_text_keep(struct db_tx *tx, sv what, sv key, ts now, ts until, sv text);
+
 /* A transaction of its own: one writing statement with n rows of parameters, one after another; on
  * PostgreSQL all of it in one round trip. changed[i] = the rows that the i-th run changed. It is
  * not run again after a failure. Errors as db_write's. */

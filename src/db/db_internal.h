@@ -28,6 +28,7 @@ struct db_tx {
     struct sq_conn *sq; /* one of the two */
     struct pg_conn *pg;
     struct memo *memo; /* of a reader of SQLite: memo.h */
+    bool past_memo;    /* a text is made that will be kept: its rows need not be */
     bool writable;
     bool bare;   /* SQLite: without savepoints; the writer runs it again if one was needed */
     bool script; /* db_script has run: what it changed is not counted */

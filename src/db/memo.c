@@ -1,11 +1,15 @@
 #include "db/memo.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #define PLACES    32768     /* a power of two */
 #define TRIES     8         /* places looked at before giving up */
 #define BYTES_MAX (8 << 20) /* of rows; more are not kept until the next snapshot */
+
+#define TEXT        UINT_MAX /* in the place of a statement's number: what and key are its parameters */
+#define TEXT_PARAMS 2
 
 /* Parameters and rows lie one behind the other: values, then the bytes they point to. */
 struct entry {
@@ -80,6 +84,11 @@ static uint64_t hash_val(uint64_t h, const struct db_val *v)
     return mix(h, w);
 }
 
+static unsigned params_of(unsigned stmt)
+{
+    return stmt == TEXT ? TEXT_PARAMS : db_stmts[stmt].nparams;
+}
+
 static uint64_t hash_of(unsigned stmt, const struct db_val *in, unsigned n)
 {
     uint64_t h = mix(UINT64_C(0x2545f4914f6cdd1d), stmt + 1);
@@ -105,8 +114,7 @@ static struct entry *place_of(struct memo *m, uint64_t hash, unsigned stmt, cons
         struct entry *e = &m->places[(hash + i) & (PLACES - 1)];
         if (e->hash == 0 || e->age != m->age)
             return e;
-        *found = e->hash == hash && e->stmt == stmt &&
-                 (!e->in || same(e->in, in, db_stmts[stmt].nparams));
+        *found = e->hash == hash && e->stmt == stmt && (!e->in || same(e->in, in, params_of(stmt)));
         if (*found)
             return e;
     }
@@ -156,24 +164,22 @@ static struct db_val *copy_whole(struct arena *mem, const struct entry *e)
 
 /* -------- asking and telling -------- */
 
-bool memo_get(struct memo *m, unsigned stmt, const struct db_val *in, struct arena *mem,
-              struct db_rows *out)
+/* The entry with what was kept; NULL: nothing is. */
+static const struct entry *kept(struct memo *m, unsigned stmt, const struct db_val *in)
 {
     bool found;
     if (!m->places)
-        return false;
-    uint64_t hash = hash_of(stmt, in, db_stmts[stmt].nparams);
-    const struct entry *e = place_of(m, hash, stmt, in, &found);
-    if (!found || !e->in)
-        return false;
-    *out = (struct db_rows){e->n, e->cols, copy_whole(mem, e), 0};
-    return true;
+        return NULL;
+    const struct entry *e = place_of(m, hash_of(stmt, in, params_of(stmt)), stmt, in, &found);
+    return found && e->in ? e : NULL;
 }
 
-void memo_put(struct memo *m, unsigned stmt, const struct db_val *in, const struct db_rows *rows)
+/* `renew`: instead of what is kept there. */
+static void keep(struct memo *m, unsigned stmt, const struct db_val *in, const struct db_rows *rows,
+                 bool renew)
 {
     bool found;
-    unsigned nparams = db_stmts[stmt].nparams;
+    unsigned nparams = params_of(stmt);
     size_t values = rows->n * rows->cols, bytes = bytes_of(rows->v, values);
     if (!m->places) {
         m->places = calloc(PLACES, sizeof *m->places);
@@ -182,7 +188,7 @@ void memo_put(struct memo *m, unsigned stmt, const struct db_val *in, const stru
     }
     uint64_t hash = hash_of(stmt, in, nparams);
     struct entry *e = place_of(m, hash, stmt, in, &found);
-    if (!e || (found && e->in))
+    if (!e || (found && e->in && !renew))
         return;
     if (!found) {
         *e = (struct entry){.hash = hash, .stmt = stmt, .age = m->age};
@@ -193,9 +199,44 @@ void memo_put(struct memo *m, unsigned stmt, const struct db_val *in, const stru
     *e = (struct entry){.hash = hash,
                         .stmt = stmt,
                         .age = m->age,
-                        .in = copy(m->mem, in, nparams, bytes_of(in, nparams)),
+                        .in = e->in ? e->in : copy(m->mem, in, nparams, bytes_of(in, nparams)),
                         .rows = copy(m->mem, rows->v, values, bytes),
                         .n = (uint32_t)rows->n,
                         .cols = (uint32_t)rows->cols,
                         .bytes = (uint32_t)bytes};
+}
+
+bool memo_get(struct memo *m, unsigned stmt, const struct db_val *in, struct arena *mem,
+              struct db_rows *out)
+{
+    const struct entry *e = kept(m, stmt, in);
+    if (e)
+        *out = (struct db_rows){e->n, e->cols, copy_whole(mem, e), 0};
+    return e != NULL;
+}
+
+void memo_put(struct memo *m, unsigned stmt, const struct db_val *in, const struct db_rows *rows)
+{
+    keep(m, stmt, in, rows, false);
+}
+
+/* -------- texts: a row of from, until and the text -------- */
+
+bool memo_text_get(struct memo *m, sv what, sv key, ts now, sv *out)
+{
+    struct db_val in[TEXT_PARAMS] = {{DB_TEXT, 0, what}, {DB_TEXT, 0, key}};
+    const struct entry *e = kept(m, TEXT, in);
+    if (!e || now.ms < e->rows[0].i || now.ms >= e->rows[1].i)
+        return false;
+    *out = e->rows[2].s;
+    return true;
+}
+
+void memo_text_put(struct memo *m, sv what, sv key, ts from, ts until, sv text)
+{
+    struct db_val in[TEXT_PARAMS] = {{DB_TEXT, 0, what}, {DB_TEXT, 0, key}};
+    struct db_val v[] = {{DB_INT, from.ms, SV_NULL},
+                         {DB_INT, ts_is_none(until) ? INT64_MAX : until.ms, SV_NULL},
+                         {DB_TEXT, 0, text}};
+    keep(m, TEXT, in, &(struct db_rows){1, 3, v, 0}, true);
 }

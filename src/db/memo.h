@@ -1,4 +1,5 @@
-/* Rows of queries that are asked again and again, kept as long as a reader's snapshot.
+/* Rows of queries that are asked again and again, and texts made of rows, kept as long as a
+ * reader's snapshot.
  *
  * Within one snapshot the same statement with the same parameters has the same rows, so what is
  * kept is exact: with other threads, with other processes on the same file, and with whatever
@@ -23,3 +24,7 @@ void memo_drop(struct memo *m);
 bool memo_get(struct memo *m, unsigned stmt, const struct db_val *in, struct arena *mem,
               struct db_rows *out);
 void memo_put(struct memo *m, unsigned stmt, const struct db_val *in, const struct db_rows *rows);
+/* A text (db.h, db_text_kept), where it lies: valid until the memo is emptied. */
+bool memo_text_get(struct memo *m, sv what, sv key, ts now, sv *out);
+/* Replaces one whose time is over. */
+void memo_text_put(struct memo *m, sv what, sv key, ts from, ts until, sv text);

@@ -39,6 +39,8 @@ struct entitlement_state {
     size_t nheld;
     const struct discount_offer *offers; /* personal ones of the member; not checked yet */
     size_t noffers;
+    ts same_until; /* with the same rows all of this is the same before that time; TS_NONE: for good
+                    */
 };
 /* Few queries: access, one over all that is held, personal discounts. `except`: a purchase whose
  * slot and discount do not count (it is about to be replaced), SV_NULL for none. */

@@ -57,6 +57,8 @@ static err held_get(struct db_tx *tx, struct arena *mem, const struct caller *c,
             continue;
         }
         enum held_kind what = held_kind_of(rows[i].what);
+        if (what == HELD_GRANT)
+            out->same_until = ts_next(out->same_until, rows[i].end_at, now);
         if (what == HELD_GRANT && !ts_is_none(rows[i].end_at) && !ts_before(now, rows[i].end_at))
             continue;
         if (what == HELD_SLOT && except.p && sv_eq(rows[i].ref, except))
@@ -103,8 +105,11 @@ static err offers_get(struct db_tx *tx, struct arena *mem, const struct caller *
     size_t n;
     TRY(q_discount_of_member(tx, mem, &in, &rows, &n));
     struct discount_offer *o = ARENA_ARRAY(mem, struct discount_offer, n + 1);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         o[i] = offer_from(&rows[i]);
+        ts until = ts_next(out->same_until, o[i].until, out->now);
+        out->same_until = ts_next(until, o[i].from, out->now);
+    }
     out->offers = o;
     out->noffers = n;
     return OK;
@@ -118,9 +123,11 @@ err entitlement_state_get(struct db_tx *tx, struct arena *mem, const struct app 
                                .until = TS_NONE,
                                .cycle_start = TS_NONE,
                                .cycle_end = TS_NONE,
-                               .rule = "no subscription"};
+                               .rule = "no subscription",
+                               .same_until = TS_NONE};
     if (!user_id_none(&c->member))
         TRY(billing_access_get(tx, mem, &app->set, &c->member, now, &s.access));
+    s.same_until = s.access.same_until;
     /* Slots are rows of a cycle: without one there is nothing to count. */
     if (ts_is_none(s.access.cycle_start) || ts_is_none(s.access.cycle_end))
         s.access.new_slots = false;

@@ -1,4 +1,6 @@
 """GET /api/user/entitlements, check, use and the catalogue: SPEC §2, §5."""
+import time
+
 import pytest
 
 from books import PRICE, QUIZZES, at_once, discount, premium, sql
@@ -150,3 +152,20 @@ def test_personal_discounts_are_told(server, member):
     assert (d["percent"], d["itemKind"], d["remaining"]) == (50, "quiz", 1)
     assert member.get("/api/catalog/quiz:life-review").json["price"] == 3950
     assert member.get("/api/catalog/article:grief").json["price"] == 1000
+
+
+def test_a_kept_answer_ends_when_its_time_comes(server, member):
+    """Nothing is written while time passes: what was answered before must not be answered any longer."""
+    sql(server, "INSERT INTO item_grant (id, member, item, granted_by, created_at, until) VALUES (?, ?, ?, ?, ?, ?)",
+        "grt_short", member.user_id, "quiz:life-review", "usr_admin", 0, (until := int(time.time() * 1000) + 1500))
+    held, over = 0, False
+    while not over and time.time() * 1000 < until + 10_000:
+        asked = time.time() * 1000
+        items = member.entitlements()["items"]
+        over = not items
+        if time.time() * 1000 < until:
+            assert [i["item"] for i in items] == ["quiz:life-review"], items
+            held += 1
+        elif asked > until:
+            assert over, (asked, until)
+    assert over and held > 3

@@ -1,5 +1,8 @@
+#include "base/calendar.h"
 #include "base/json.h"
 #include "test.h"
+
+#include <stdio.h>
 
 static void strictness(void **state)
 {
@@ -189,6 +192,58 @@ static void writing(void **state)
     assert_int_equal(json_parse(mem, buf_sv(&b), &j), OK);
 }
 
+/* Every byte at every place among plain ones: what is written is read back, and nothing but what
+ * must be escaped. */
+static void every_byte_everywhere(void **state)
+{
+    (void)state;
+    for (unsigned c = 0; c < 0x80; c++)
+        for (size_t n = 1; n <= 24; n++)
+            for (size_t at = 0; at < n; at++) {
+                ARENA_AUTO mem = arena_new(0);
+                BUF_AUTO b = {0};
+                struct jw w = {.out = &b};
+                char text[24];
+                for (size_t i = 0; i < n; i++)
+                    text[i] = (char)("~ !#[]^_`az09"[(i + at) % 13]);
+                text[at] = (char)c;
+                jw_str(&w, (sv){text, n});
+                bool escaped = c < 0x20 || c == 0x7f || c == '"' || c == '\\';
+                assert_int_equal(b.n > n + 2, escaped);
+                assert_int_equal(strlen(b.p), b.n);
+                if (c == 0)
+                    continue; /* we do not read it: PostgreSQL could not keep it */
+                BUF_AUTO list = {0};
+                buf_printf(&list, "{\"k\":%s}", b.p);
+                const json *j;
+                assert_int_equal(json_parse(mem, buf_sv(&list), &j), OK);
+                assert_true(sv_eq(json_get_str(j, "k"), (sv){text, n}));
+            }
+}
+
+/* Oracle: printf. */
+static void times(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 15000; i++) {
+        BUF_AUTO b = {0};
+        struct jw w = {.out = &b};
+        char want[64];
+        ts t = {(int64_t)i * 15778800037 + (i % 3 ? 0 : -(int64_t)i * 15778800037 % 1000)};
+        struct civil c = civil_from_ts(t);
+        int n = snprintf(want, sizeof want, "[\"%04d-%02d-%02dT%02d:%02d:%02d", c.year, c.month,
+                         c.day, c.hour, c.minute, c.second);
+        if (c.ms)
+            n += snprintf(want + n, sizeof want - (size_t)n, ".%03d", c.ms);
+        snprintf(want + n, sizeof want - (size_t)n, "Z\",null]");
+        jw_arr(&w);
+        jw_ts(&w, t);
+        jw_ts(&w, TS_NONE);
+        jw_arr_end(&w);
+        assert_string_equal(b.p, want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +254,8 @@ int main(void)
         cmocka_unit_test(many_members),
         cmocka_unit_test(alone),
         cmocka_unit_test(writing),
+        cmocka_unit_test(every_byte_everywhere),
+        cmocka_unit_test(times),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

@@ -7,6 +7,15 @@
 
 static const struct grace grace = {72 * TS_HOUR, 14 * TS_DAY};
 
+static int rnd(int below)
+{
+    static uint64_t x = 88172645463325252u;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return (int)((x >> 20) % (uint64_t)below);
+}
+
 static ts at(int month, int day)
 {
     return ts_from_civil((struct civil){.year = 2026, .month = month, .day = day, .hour = 9});
@@ -264,6 +273,80 @@ static void cycles_stay_inside_the_period(void **state)
     assert_true(ts_is_none(from));
 }
 
+/* -------- how long a decision stays -------- */
+
+static ts some_time(void)
+{
+    return rnd(4) == 0 ? TS_NONE : at(1 + rnd(6), 1 + rnd(28));
+}
+
+static struct sub_facts some_facts(void)
+{
+    struct sub_facts s = sub((enum sub_status)rnd(SUB_UNKNOWN + 1));
+    if (rnd(3) > 0)
+        s.status = rnd(3) > 0 ? SUB_ACTIVE : SUB_PAST_DUE;
+    ts *times[] = {&s.period_start, &s.period_end,    &s.trial_end,   &s.cancel_at,    &s.ended_at,
+                   &s.paid_through, &s.revoked_until, &s.barred_from, &s.first_failure};
+    for (int k = rnd(6); k > 0; k--)
+        *times[rnd(sizeof times / sizeof *times)] = some_time();
+    s.anchor = rnd(4) == 0 ? TS_NONE : at(1 + rnd(3), 1 + rnd(28));
+    s.anchor_day = ts_is_none(s.anchor) ? 0 : ts_day_of_month(s.anchor);
+    s.cancel_at_period_end = rnd(4) == 0;
+    s.collection_paused = rnd(4) == 0;
+    s.invoice_known = rnd(4) > 0;
+    s.suspended = rnd(8) == 0;
+    s.barred_next = TS_NONE;
+    return s;
+}
+
+static void same(const struct access *a, const struct access *b)
+{
+    assert_int_equal(a->premium, b->premium);
+    assert_int_equal(a->grace, b->grace);
+    assert_int_equal(a->status, b->status);
+    assert_int_equal(a->until.ms, b->until.ms);
+    assert_int_equal(a->cycle_start.ms, b->cycle_start.ms);
+    assert_int_equal(a->cycle_end.ms, b->cycle_end.ms);
+    assert_int_equal(a->new_slots, b->new_slots);
+    assert_true(sv_eq(a->subscription, b->subscription));
+    assert_string_equal(a->rule, b->rule);
+    assert_int_equal(a->same_until.ms, b->same_until.ms);
+}
+
+/* Half a year hour by hour: nothing changes before it was said to. And it is not said for nothing
+ * each time. */
+static void decisions_stay_until_they_say(void **state)
+{
+    (void)state;
+    int changes = 0, told = 0;
+    for (int round = 0; round < 400; round++) {
+        struct sub_facts s[3];
+        size_t n = (size_t)rnd(4);
+        for (size_t i = 0; i < n; i++)
+            s[i] = some_facts();
+        ts now = at(1, 1);
+        struct access last = access_best(s, n, &grace, now);
+        for (now = ts_add(now, TS_HOUR); ts_before(now, at(7, 20)); now = ts_add(now, TS_HOUR)) {
+            struct access a = access_best(s, n, &grace, now);
+            assert_true(ts_is_none(a.same_until) || ts_before(now, a.same_until));
+            if (ts_is_none(last.same_until) || ts_before(now, last.same_until)) {
+                same(&last, &a);
+                ts eve = {last.same_until.ms - 1};
+                if (!ts_is_none(last.same_until) && ts_before(now, eve)) {
+                    struct access at_eve = access_best(s, n, &grace, eve);
+                    same(&last, &at_eve);
+                }
+            } else {
+                told++;
+                changes += a.premium != last.premium || a.cycle_end.ms != last.cycle_end.ms ||
+                           a.new_slots != last.new_slots;
+            }
+            last = a;
+        }
+    }
+    assert_true(told > 1000 && changes > 200 && changes < told);
+}
+
 static void status_words(void **state)
 {
     (void)state;
@@ -290,6 +373,7 @@ int main(void)
         cmocka_unit_test(slots_need_a_paid_period),
         cmocka_unit_test(cycles_agree_with_a_walk_over_days),
         cmocka_unit_test(cycles_stay_inside_the_period),
+        cmocka_unit_test(decisions_stay_until_they_say),
         cmocka_unit_test(status_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

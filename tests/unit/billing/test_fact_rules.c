@@ -159,17 +159,20 @@ static void periods(void **state)
     assert_int_equal(cover_paid_through(c, 5).ms, 2700);
     sv text = cover_barred(mem, c, 5);
     assert_true(sv_is(text, "s2000-2500;s2700-3000;r3000-4000"));
-    struct sub_facts s = {.revoked_until = TS_NONE, .barred_from = TS_NONE};
+    struct sub_facts s = {.revoked_until = TS_NONE, .barred_from = TS_NONE, .barred_next = TS_NONE};
     cover_barred_read(text, (ts){1999}, &s);
     assert_false(s.suspended);
     assert_int_equal(s.barred_from.ms, 2000);
-    s = (struct sub_facts){.revoked_until = TS_NONE, .barred_from = TS_NONE};
+    s = (struct sub_facts){
+        .revoked_until = TS_NONE, .barred_from = TS_NONE, .barred_next = TS_NONE};
     cover_barred_read(text, (ts){2499}, &s);
     assert_true(s.suspended);
-    s = (struct sub_facts){.revoked_until = TS_NONE, .barred_from = TS_NONE};
+    s = (struct sub_facts){
+        .revoked_until = TS_NONE, .barred_from = TS_NONE, .barred_next = TS_NONE};
     cover_barred_read(text, (ts){2500}, &s);
     assert_false(s.suspended);
-    s = (struct sub_facts){.revoked_until = TS_NONE, .barred_from = TS_NONE};
+    s = (struct sub_facts){
+        .revoked_until = TS_NONE, .barred_from = TS_NONE, .barred_next = TS_NONE};
     cover_barred_read(text, (ts){3000}, &s);
     assert_int_equal(s.revoked_until.ms, 4000);
     assert_true(cover_revoked(text, (ts){3999}));
@@ -191,6 +194,7 @@ static void windows_agree_with_a_walk(void **state)
         }
         memcpy(given, c, sizeof c);
         sv text = cover_barred(mem, c, n);
+        struct sub_facts last = {.barred_next = {0}};
         for (int64_t t = 0; t < 30; t++) {
             bool paid = false, suspended = false, revoked = false;
             for (size_t i = 0; i < n; i++)
@@ -199,10 +203,20 @@ static void windows_agree_with_a_walk(void **state)
                     suspended |= given[i].cover == COVER_SUSPENDED;
                     revoked |= given[i].cover == COVER_REVOKED;
                 }
-            struct sub_facts s = {.revoked_until = TS_NONE, .barred_from = TS_NONE};
+            struct sub_facts s = {
+                .revoked_until = TS_NONE, .barred_from = TS_NONE, .barred_next = TS_NONE};
             cover_barred_read(text, (ts){t}, &s);
             assert_int_equal(s.suspended, suspended && !paid);
             assert_int_equal(!ts_is_none(s.revoked_until), revoked && !paid);
+            if (t < last.barred_next.ms || ts_is_none(last.barred_next)) {
+                assert_int_equal(s.suspended, last.suspended);
+                assert_int_equal(s.revoked_until.ms, last.revoked_until.ms);
+                assert_int_equal(s.barred_from.ms, last.barred_from.ms);
+                assert_int_equal(s.barred_next.ms, last.barred_next.ms);
+            } else {
+                assert_true(ts_is_none(s.barred_next) || s.barred_next.ms > t);
+            }
+            last = s;
         }
     }
 }

@@ -157,6 +157,83 @@ static void test_every_commit_is_seen(void **state)
     sqlite3_close(other);
 }
 
+/* -------- texts -------- */
+
+static void test_texts_have_their_time(void **state)
+{
+    (void)state;
+    struct memo *m = memo_new();
+    const sv what = SV("answers"), key = SV("usr_1");
+    sv got;
+    assert_false(memo_text_get(m, what, key, (ts){10}, &got));
+    memo_text_put(m, what, key, (ts){10}, (ts){20}, SV("first"));
+    assert_false(memo_text_get(m, what, key, (ts){10}, &got)); /* it was asked once */
+    memo_text_put(m, what, key, (ts){10}, (ts){20}, SV("first"));
+    assert_true(memo_text_get(m, what, key, (ts){10}, &got) && sv_is(got, "first"));
+    assert_true(memo_text_get(m, what, key, (ts){19}, &got) && sv_is(got, "first"));
+    assert_false(memo_text_get(m, what, key, (ts){9}, &got)); /* clocks are set back */
+    assert_false(memo_text_get(m, what, key, (ts){20}, &got));
+    assert_false(memo_text_get(m, what, SV("usr_2"), (ts){10}, &got));
+    assert_false(memo_text_get(m, SV("usr_1"), SV("answers"), (ts){10}, &got));
+    memo_text_put(m, what, key, (ts){20}, TS_NONE, SV("the second"));
+    assert_true(memo_text_get(m, what, key, (ts){20}, &got) && sv_is(got, "the second"));
+    assert_true(memo_text_get(m, what, key, (ts){INT64_MAX - 1}, &got) && sv_is(got, "the second"));
+    assert_false(memo_text_get(m, what, key, (ts){19}, &got));
+    memo_empty(m);
+    assert_false(memo_text_get(m, what, key, (ts){20}, &got));
+    memo_free(m);
+}
+
+/* Makes "email read" of the session's row, or takes what was kept. */
+struct made {
+    ts now;
+    int makings;
+    char text[40];
+};
+
+static err make_text(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct made *d = arg;
+    struct look l = {0};
+    sv text;
+    if (!db_text_kept(tx, SV("email"), SV("usr_1"), d->now, &text)) {
+        d->makings++;
+        TRY(look(tx, mem, &l));
+        text = l.found ? l.row.email : SV("nobody");
+        db_text_keep(tx, SV("email"), SV("usr_1"), d->now, ts_add(d->now, 1000), text);
+    }
+    snprintf(d->text, sizeof d->text, "%.*s", SV_ARG(text));
+    return OK;
+}
+
+static void expect_text(struct fixture *f, ts now, const char *text, int makings)
+{
+    struct made d = {.now = now};
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(db_read(f->db, f->mem, make_text, &d), OK);
+        assert_string_equal(d.text, text);
+        arena_reset(f->mem);
+    }
+    assert_int_equal(d.makings, makings);
+}
+
+static void test_texts_go_with_the_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    char add[] = "INSERT INTO account (id, email, admin, created_at, updated_at) "
+                 "VALUES ('usr_1', 'a@x', 0, 1, 1); "
+                 "INSERT INTO session (id, token_hash, account_id, via, created_at, last_seen_at, "
+                 "expires_at) VALUES ('ses_1', CAST('0123456789abcdef0123456789abcdef' AS blob), "
+                 "'usr_1', 'password', 1, 1, 2)";
+    char change[] = "UPDATE account SET email = 'b@x'";
+    expect_text(f, (ts){0}, "nobody", 2);
+    assert_int_equal(db_write(f->db, f->mem, rename_account, add), OK);
+    expect_text(f, (ts){0}, "a@x", 2);
+    expect_text(f, (ts){1000}, "a@x", 1); /* its time was over */
+    assert_int_equal(db_write(f->db, f->mem, rename_account, change), OK);
+    expect_text(f, (ts){1000}, "b@x", 2);
+}
+
 /* -------- handed on -------- */
 
 /* How often this process has the file itself open. */
@@ -210,8 +287,11 @@ static void test_handed_on(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows_come_back_as_they_were), cmocka_unit_test(test_full),
-        ON_SQLITE(test_every_commit_is_seen), ON_SQLITE(test_handed_on)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_come_back_as_they_were),
+                                       cmocka_unit_test(test_full),
+                                       cmocka_unit_test(test_texts_have_their_time),
+                                       ON_SQLITE(test_texts_go_with_the_snapshot),
+                                       ON_SQLITE(test_every_commit_is_seen),
+                                       ON_SQLITE(test_handed_on)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
