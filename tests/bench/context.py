@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import history
-from events import Events, token
+from events import Events, file_on_disk, token
 from programs import Nginx, Server
 
 HERE = Path(__file__).resolve().parent
@@ -35,8 +35,6 @@ class Context:
         self.soak_seconds = soak or (3 if tiny else 20 if quick else 600)
         self.now = int(time.time())
         self.tools, self.made, self.section = {}, {}, ""
-        for name in ("replay", "fsync_loop"):
-            self.tool(name)
 
     # ---- progress
 
@@ -94,6 +92,7 @@ class Context:
         made = self.database(members)
         server = Server(self.binary, self.folder("server"), **settings)
         shutil.copy(made, server.database)
+        file_on_disk(server.database)
         try:
             yield server
         finally:
@@ -110,6 +109,7 @@ class Context:
     def nginx(self, body_size):
         made = Nginx(self.folder("nginx"), body_size)
         try:
+            made.start()
             yield made
         finally:
             made.stop()

@@ -12,8 +12,8 @@ import re
 import sqlite3
 import time
 
-from events import (DAY, checkout, customer, event, invoice, invoice_payment, payment, request, signed, subscription,
-                    tag, token, user)
+from events import (DAY, checkout, customer, delivered, event, file_on_disk, invoice, invoice_payment, payment, request, subscription,
+                    tag, text_of, token, user)
 from load import replay
 from programs import Failed, answer
 
@@ -146,7 +146,7 @@ def train(ctx, server):
     """Enough events for the server to train its dictionary, as a live one has; then they are taken out again."""
     file = server.folder / "train"
     strangers = range(900_000_000, 900_000_060)
-    file.write_bytes(b"".join(signed(e) for n in strangers for k in range(2)
+    file.write_bytes(b"".join(delivered(text_of(e)) for n in strangers for k in range(2)
                               for e in renewal(n, ctx.now - (k + 2) * MONTH, ctx.now - 4 * MONTH, k)))
     replay(ctx, server, file, 8, 60)
     db = sqlite3.connect(server.database)
@@ -167,7 +167,7 @@ def forget_strangers(db):
 def live(ctx, server, models):
     """The members that are copied, through the server."""
     file = server.folder / "life"
-    file.write_bytes(b"".join(signed(e) for n in models for e in life(n, ctx.now)))
+    file.write_bytes(b"".join(delivered(text_of(e)) for n in models for e in life(n, ctx.now)))
     replay(ctx, server, file, 1, 120)
     for n in models:
         for t in range(talks(n)):
@@ -265,6 +265,7 @@ def multiply(ctx, path, members, models):
     db = sqlite3.connect(path)
     db.executescript("PRAGMA journal_mode = WAL; PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
+    file_on_disk(path)
 
 
 def make(ctx, server, members):

@@ -3,6 +3,7 @@ import json
 import statistics
 import subprocess
 
+from events import SECRET
 from programs import Failed, cpu_seconds
 
 WRK = """
@@ -75,10 +76,9 @@ def wrk(ctx, side, path, tokens=None, connections=64, seconds=None):
 
 
 def replay(ctx, side, file, connections=64, seconds=10, rate=None):
-    """The requests of the file, each once. rate: at most so many a second."""
-    command = [str(ctx.tools["replay"]), str(side.port), str(connections), str(seconds), str(file)]
-    if rate:
-        command.append(str(rate))
+    """The requests of the file, each once. rate: so many a second, evenly (none: as fast as they are answered)."""
+    command = [str(ctx.tool("replay", "-lcrypto")), str(side.port), str(connections), str(seconds), str(file),
+               str(rate or 0), SECRET]
 
     def run():
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 120)

@@ -1,27 +1,35 @@
 /* Replays ready-made HTTP requests over keep-alive connections and prints what it measured as JSON.
  *
- *     replay PORT CONNECTIONS SECONDS FILE [RATE]
+ *     replay PORT CONNECTIONS SECONDS FILE RATE SECRET
  *
  * FILE: requests one after another, each behind a line with its length in bytes. Every request is
  * sent once; the run ends when the file or the time is at its end. Answers must carry
- * Content-Length. RATE: at most so many requests a second, evenly; a latency then counts from the
- * moment the request was due, so a server that stalls is not asked less for it. */
+ * Content-Length. RATE: at most so many requests a second, evenly, 0: as fast as they are answered.
+ * With a rate a latency counts from the moment the request was due, so a server that stalls is not
+ * asked less for it.
+ *
+ * A request with UNSIGNED in its head gets the time and Stripe's signature with SECRET when it is
+ * sent: a signature holds for five minutes, and files for longer can so be made before. */
+#include "latency.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#define UNSIGNED "Stripe-Signature: t=0000000000,v1="
+#define FAR_MS   60000
 
 struct conn {
     int fd;
@@ -29,31 +37,82 @@ struct conn {
     size_t out_n;
     char in[65536];
     size_t in_n;
+    char *copy; /* of a request that is signed */
+    size_t copy_cap;
     int64_t started_us;
     bool idle;
 };
 
 static const char *file_at, *file_end;
 static int64_t deadline;
-static uint32_t *latency_us;
-static uint16_t *latency_second; /* of the run, in which it was due */
+static struct latencies took;
 static size_t answers, failures;
-static size_t latency_cap;
 static double rate; /* requests a second, 0: as fast as they are answered */
 static int64_t run_start;
 static size_t rate_given;
-
-static int64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 static void die(const char *what)
 {
     perror(what);
     exit(1);
+}
+
+static const char *secret;
+static EVP_MAC_CTX *mac;
+
+static void mac_open(const char *with)
+{
+    secret = with;
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    mac = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
+    EVP_MAC_free(hmac);
+    if (!mac)
+        die("HMAC");
+}
+
+/* Fills in the time and the signature of "TIME.BODY". */
+static void sign(char *time_at, char *sig_at, const char *body, size_t body_n)
+{
+    char now[16];
+    unsigned char sum[32];
+    size_t sum_n = 0;
+    OSSL_PARAM params[] = {OSSL_PARAM_utf8_string("digest", "SHA256", 0), OSSL_PARAM_END};
+    snprintf(now, sizeof now, "%010lld.", (long long)time(NULL));
+    if (!EVP_MAC_init(mac, (const unsigned char *)secret, strlen(secret), params) ||
+        !EVP_MAC_update(mac, (const unsigned char *)now, 11) ||
+        !EVP_MAC_update(mac, (const unsigned char *)body, body_n) ||
+        !EVP_MAC_final(mac, sum, &sum_n, sizeof sum))
+        die("HMAC");
+    memcpy(time_at, now, 10);
+    for (size_t i = 0; i < sizeof sum; i++) {
+        sig_at[2 * i] = "0123456789abcdef"[sum[i] >> 4];
+        sig_at[2 * i + 1] = "0123456789abcdef"[sum[i] & 15];
+    }
+}
+
+/* What is sent of it: itself, or a signed copy. */
+static void sign_if_wanted(struct conn *c)
+{
+    const char *body = memmem(c->out, c->out_n, "\r\n\r\n", 4);
+    size_t head = body ? (size_t)(body - c->out) + 4 : 0;
+    const char *mark = memmem(c->out, head, UNSIGNED, strlen(UNSIGNED));
+    if (!mark)
+        return;
+    if (c->copy_cap < c->out_n) {
+        free(c->copy);
+        c->copy_cap = 2 * c->out_n;
+        c->copy = malloc(c->copy_cap);
+    }
+    memcpy(c->copy, c->out, c->out_n);
+    char *at = c->copy + (mark - c->out);
+    sign(at + strlen("Stripe-Signature: t="), at + strlen(UNSIGNED), c->copy + head,
+         c->out_n - head);
+    c->out = c->copy;
+}
+
+static int64_t next_due(void)
+{
+    return run_start + (int64_t)((double)rate_given / rate * 1e6);
 }
 
 static bool next_request(struct conn *c)
@@ -62,10 +121,9 @@ static bool next_request(struct conn *c)
     if (file_at >= file_end || due >= deadline)
         return false;
     if (rate > 0) {
-        int64_t at = run_start + (int64_t)((double)rate_given / rate * 1e6);
-        if (at > due)
+        if (next_due() > due)
             return false;
-        due = at;
+        due = next_due();
         rate_given++;
     }
     char *end;
@@ -75,6 +133,7 @@ static bool next_request(struct conn *c)
     file_at = end + 1 + n;
     while (file_at < file_end && *file_at == '\n')
         file_at++;
+    sign_if_wanted(c);
     c->started_us = due;
     return true;
 }
@@ -107,10 +166,7 @@ static size_t whole(const struct conn *c)
 
 static void record(struct conn *c, size_t n)
 {
-    if (answers < latency_cap) {
-        latency_us[answers] = (uint32_t)(now_us() - c->started_us);
-        latency_second[answers] = (uint16_t)((c->started_us - run_start) / 1000000);
-    }
+    latency_add(&took, c->started_us, run_start);
     answers++;
     if (strncmp(c->in + 9, "200", 3) != 0 && failures++ < 3)
         fprintf(stderr, "%.*s\n", (int)(n > 400 ? 400 : n), c->in);
@@ -138,12 +194,6 @@ static unsigned pull(struct conn *c)
     }
 }
 
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static int dial(uint16_t port)
 {
     struct sockaddr_in to = {
@@ -167,9 +217,7 @@ static void map_file(const char *path)
         die("mmap");
     file_at = p;
     file_end = p + st.st_size;
-    latency_cap = (size_t)st.st_size / 100 + 1;
-    latency_us = calloc(latency_cap, sizeof *latency_us);
-    latency_second = calloc(latency_cap, sizeof *latency_second);
+    took = latencies_new((size_t)st.st_size / 100 + 1);
 }
 
 static bool more(void)
@@ -177,73 +225,60 @@ static bool more(void)
     return file_at < file_end && now_us() < deadline;
 }
 
-/* What is due, to connections that have nothing to do. */
+/* What is due, to connections that have nothing to do, in turn: the server closes one that is
+ * silent for long. */
 static unsigned give_out(struct conn *conns, unsigned n)
 {
+    static unsigned at;
     unsigned begun = 0;
-    for (unsigned i = 0; i < n; i++) {
-        if (!conns[i].idle)
+    for (unsigned i = 0; i < n; i++, at = (at + 1) % n) {
+        if (!conns[at].idle)
             continue;
-        if (!next_request(&conns[i]))
+        if (!next_request(&conns[at]))
             break;
-        conns[i].idle = false;
+        conns[at].idle = false;
         begun++;
-        push(&conns[i]);
+        push(&conns[at]);
     }
     return begun;
 }
 
-/* The 99th percentile of every second, for those who look for the worst. Before latencies are
- * sorted. */
-static void print_seconds(size_t k)
+/* Until something comes or the next request is due, to the microsecond: a wait in whole
+ * milliseconds would be a part of what is measured. */
+static int wait_for(int ep, struct epoll_event *events, int n, bool sending)
 {
-    uint32_t *of = calloc(k + 1, sizeof *of);
-    const char *comma = "";
-    unsigned last = 0;
-    for (size_t i = 0; i < k; i++)
-        last = latency_second[i] > last ? latency_second[i] : last;
-    printf(",\"p99_by_second\":[");
-    for (unsigned s = 0; s <= last; s++) {
-        size_t n = 0;
-        for (size_t i = 0; i < k; i++)
-            if (latency_second[i] == s)
-                of[n++] = latency_us[i];
-        qsort(of, n, sizeof *of, by_value);
-        if (n > 0) {
-            printf("%s%.3f", comma, of[n * 99 / 100] / 1e3);
-            comma = ",";
-        }
-    }
-    printf("]");
-    free(of);
+    int64_t us = sending ? next_due() - now_us() : FAR_MS * INT64_C(1000);
+    us = us < 0 ? 0 : us;
+    return epoll_pwait2(ep, events, n, &(struct timespec){us / 1000000, us % 1000000 * 1000}, NULL);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 5 || argc > 6) {
-        fprintf(stderr, "usage: replay PORT CONNECTIONS SECONDS FILE [RATE]\n");
+    if (argc != 7) {
+        fprintf(stderr, "usage: replay PORT CONNECTIONS SECONDS FILE RATE SECRET\n");
         return 2;
     }
+    mac_open(argv[6]);
+    prctl(PR_SET_TIMERSLACK, 1);
     unsigned n = (unsigned)atoi(argv[2]), busy = 0;
     map_file(argv[4]);
     struct conn *conns = calloc(n, sizeof *conns);
     int ep = epoll_create1(0);
-    int64_t start = now_us();
-    run_start = start;
-    rate = argc == 6 ? atof(argv[5]) : 0;
-    deadline = start + (int64_t)(atof(argv[3]) * 1e6);
     for (unsigned i = 0; i < n; i++) {
         conns[i].fd = dial((uint16_t)atoi(argv[1]));
+        conns[i].idle = true;
         struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = &conns[i]};
         epoll_ctl(ep, EPOLL_CTL_ADD, conns[i].fd, &e);
-        conns[i].idle = !next_request(&conns[i]);
-        busy += !conns[i].idle;
-        push(&conns[i]);
     }
+    run_start = now_us();
+    rate = atof(argv[5]);
+    deadline = run_start + (int64_t)(atof(argv[3]) * 1e6);
+    busy = give_out(conns, n);
     while (busy > 0 || (rate > 0 && more())) {
         struct epoll_event events[256];
-        int got = epoll_wait(ep, events, 256, rate > 0 ? 1 : 60000);
-        if (got < 0 || (got == 0 && rate <= 0))
+        bool sending = rate > 0 && busy < n && more();
+        int got = wait_for(ep, events, 256, sending);
+        if (got < 0 || (got == 0 && !sending))
             die("no answer for a minute");
         for (int i = 0; i < got; i++) {
             struct conn *c = events[i].data.ptr;
@@ -255,17 +290,14 @@ int main(int argc, char **argv)
         if (rate > 0)
             busy += give_out(conns, n);
     }
-    double seconds = (double)(now_us() - start) / 1e6;
-    size_t k = answers < latency_cap ? answers : latency_cap;
-    if (k == 0)
+    double seconds = (double)(now_us() - run_start) / 1e6;
+    if (answers == 0)
         return 1;
     printf("{\"answers\":%zu,\"failures\":%zu,\"seconds\":%.3f,\"per_second\":%.1f", answers,
            failures, seconds, (double)answers / seconds);
     if (rate > 0)
-        print_seconds(k);
-    qsort(latency_us, k, sizeof *latency_us, by_value);
-    printf(",\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"max_ms\":%.3f}\n",
-           latency_us[k / 2] / 1e3, latency_us[k * 99 / 100] / 1e3,
-           latency_us[k * 999 / 1000] / 1e3, latency_us[k - 1] / 1e3);
+        latencies_print_seconds(&took);
+    latencies_print(&took);
+    printf("}\n");
     return failures > 0;
 }
