@@ -7,7 +7,7 @@
 
 /* yajl reads the text and calls what is below; the values are put together on a stack and copied to
  * the arena, exactly as large as they are, when their container ends. What yajl lets pass and JSON
- * does not is refused before, and so are too many levels. */
+ * does not is refused before or behind it, and so are too many levels. */
 
 enum {
     FIRST_VALUES = 64, /* so many lie on the C stack */
@@ -23,57 +23,11 @@ struct parse {
     unsigned depth;
     sv key; /* of the next value, if it is a member */
     struct json_member first[FIRST_VALUES];
+    bool escapes; /* there is a backslash: strings may hold a NUL */
     err failed;
 };
 
 /* ---- what yajl would let pass ---- */
-
-/* Where a string ends, whose first byte is at `at`: its quote, or text.n if there is none. */
-static size_t string_end(sv text, size_t at)
-{
-    for (size_t from = at;;) {
-        const char *quote = from < text.n ? memchr(text.p + from, '"', text.n - from) : NULL;
-        if (quote == NULL)
-            return text.n;
-        size_t end = (size_t)(quote - text.p), slashes = 0;
-        while (end - slashes > from && text.p[end - slashes - 1] == '\\')
-            slashes++;
-        if (slashes % 2 == 0)
-            return end;
-        from = end + 1;
-    }
-}
-
-struct look {
-    unsigned depth; /* deepest nesting of brackets outside of strings */
-    size_t values;  /* no more begin: the first, and one behind each bracket and comma */
-    bool lax; /* what only yajl takes: \v and \f for space, and, behind a whole value, a string
-                 without an end */
-};
-
-static struct look look_over(sv text)
-{
-    struct look l = {.values = 1};
-    unsigned depth = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (c == '"') {
-            i = string_end(text, i + 1);
-            l.lax |= i == text.n;
-        } else if (c == ',') {
-            l.values++;
-        } else if (c == '[' || c == '{') {
-            l.values++;
-            if (++depth > l.depth)
-                l.depth = depth;
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            depth--;
-        } else if (c == '\v' || c == '\f') {
-            l.lax = true;
-        }
-    }
-    return l;
-}
 
 /* The unit that an escape at `at` stands for (\u and four digits), else -1. */
 static int unit(sv text, size_t at)
@@ -112,6 +66,13 @@ static bool lone_surrogate(sv text)
     return false;
 }
 
+/* \v and \f, which yajl takes for space; in a string they would be as wrong. */
+static bool strange_space(sv text)
+{
+    return text.n > 0 &&
+           (memchr(text.p, '\v', text.n) != NULL || memchr(text.p, '\f', text.n) != NULL);
+}
+
 /* ---- building ---- */
 
 static int refuse(struct parse *p, err e)
@@ -120,9 +81,18 @@ static int refuse(struct parse *p, err e)
     return 0;
 }
 
+static void more_room(struct parse *p)
+{
+    struct json_member *values = arena_alloc(p->mem, 2 * p->room * sizeof *values);
+    memcpy(values, p->values, p->n * sizeof *values);
+    p->values = values;
+    p->room *= 2;
+}
+
 static json *push(struct parse *p, enum json_kind kind)
 {
-    assert(p->n < p->room); /* look_over counted what begins a value */
+    if (p->n == p->room)
+        more_room(p);
     struct json_member *m = &p->values[p->n++];
     *m = (struct json_member){.key = p->key, .value = {.kind = kind}};
     return &m->value;
@@ -169,7 +139,7 @@ static int on_number(void *ctx, const char *text, size_t n)
 static int on_string(void *ctx, const unsigned char *text, size_t n)
 {
     struct parse *p = ctx;
-    if (memchr(text, '\0', n) != NULL)
+    if (p->escapes && memchr(text, '\0', n) != NULL)
         return refuse(p, ERR_JSON_NUL);
     json *j = push(p, JK_STR);
     j->s = keep(p, text, n);
@@ -180,7 +150,7 @@ static int on_string(void *ctx, const unsigned char *text, size_t n)
 static int on_key(void *ctx, const unsigned char *text, size_t n)
 {
     struct parse *p = ctx;
-    if (memchr(text, '\0', n) != NULL)
+    if (p->escapes && memchr(text, '\0', n) != NULL)
         return refuse(p, ERR_JSON_NUL);
     p->key = (sv){keep(p, text, n), n};
     return 1;
@@ -188,6 +158,8 @@ static int on_key(void *ctx, const unsigned char *text, size_t n)
 
 static int begin(struct parse *p, enum json_kind kind)
 {
+    if (p->depth == JSON_DEPTH)
+        return refuse(p, ERR_JSON_DEPTH);
     push(p, kind);
     p->open[p->depth++] = p->n - 1;
     return 1;
@@ -215,18 +187,31 @@ static bool key_twice_sorted(struct arena *mem, const struct json_member *m, siz
     return false;
 }
 
+/* Of a key's length and ends: what it does not tell apart is compared. */
+static uint8_t key_hash(sv key)
+{
+    uint64_t head = 0, tail = 0;
+    if (key.n >= sizeof head) {
+        memcpy(&head, key.p, sizeof head);
+        memcpy(&tail, key.p + key.n - sizeof tail, sizeof tail);
+    } else {
+        for (size_t i = 0; i < key.n; i++)
+            head = head << 8 | (uint8_t)key.p[i];
+    }
+    return (uint8_t)((head * 31 + tail + key.n) * UINT64_C(0x9e3779b97f4a7c15) >> 56);
+}
+
 /* Does a key stand twice? Few members are looked up in a table of 256, whose worst case (all keys
  * in one place, on purpose) is bounded by their number. */
 static bool key_twice(struct arena *mem, const struct json_member *m, size_t n)
 {
     if (n > TABLE_KEYS)
         return key_twice_sorted(mem, m, n);
+    if (n < 2)
+        return false;
     uint8_t table[256] = {0}; /* indexes of m, plus one */
     for (size_t i = 0; i < n; i++) {
-        uint32_t h = 2166136261U; /* FNV-1a */
-        for (size_t k = 0; k < m[i].key.n; k++)
-            h = (h ^ (uint8_t)m[i].key.p[k]) * 16777619U;
-        uint8_t at = (uint8_t)(h ^ h >> 16);
+        uint8_t at = key_hash(m[i].key);
         for (; table[at] != 0; at++)
             if (sv_eq(m[table[at] - 1].key, m[i].key))
                 return true;
@@ -298,6 +283,8 @@ static const char *meaning(err e)
         return "the number is too large";
     case ERR_JSON_NUL:
         return "NUL in a string";
+    case ERR_JSON_DEPTH:
+        return "nested too deeply";
     default:
         return "not valid JSON";
     }
@@ -333,19 +320,16 @@ err json_parse(struct arena *mem, sv text, const json **out)
         return FAIL(ERR_JSON_SYNTAX, "the text is too large");
     if (!sv_valid_utf8(text))
         return FAIL(ERR_JSON_UTF8, "the text is not valid UTF-8");
-    struct look look = look_over(text);
-    if (look.depth > JSON_DEPTH)
-        return FAIL(ERR_JSON_DEPTH, "nested deeper than %d levels", JSON_DEPTH);
-    if (look.lax || lone_surrogate(text))
+    if (strange_space(text) || lone_surrogate(text))
         return FAIL(ERR_JSON_SYNTAX, "not valid JSON");
-    struct parse p = {.mem = mem, .room = look.values};
+    struct parse p = {.mem = mem, .room = FIRST_VALUES};
     p.values = p.first;
-    if (p.room > FIRST_VALUES)
-        p.values = arena_alloc(mem, p.room * sizeof *p.values);
+    p.escapes = text.n > 0 && memchr(text.p, '\\', text.n) != NULL;
     p.pool = arena_alloc(mem, text.n + 2);
     yajl_alloc_funcs memory = {yajl_memory, yajl_more, yajl_release, NULL};
     yajl_handle h = yajl_alloc(&calls, &memory, &p);
     yajl_config(h, yajl_dont_validate_strings, 1);
+    yajl_config(h, yajl_allow_trailing_garbage, 1);
     yajl_status s = yajl_parse(h, (const unsigned char *)(text.p ? text.p : ""), text.n);
     size_t at = yajl_get_bytes_consumed(h);
     if (s == yajl_status_ok)
@@ -353,6 +337,9 @@ err json_parse(struct arena *mem, sv text, const json **out)
     yajl_free(h);
     if (s != yajl_status_ok)
         return fail_at(text, at, p.failed != OK ? p.failed : ERR_JSON_SYNTAX);
+    /* Behind the value yajl itself would overlook a string without an end. */
+    if (sv_trim((sv){text.p + at, text.n - at}).n > 0)
+        return fail_at(text, at, ERR_JSON_SYNTAX);
     json *root = ARENA_NEW(mem, json);
     *root = p.values[0].value;
     *out = root;

@@ -114,21 +114,28 @@ sv sv_from_i64(int64_t v, char out[INT_TEXT])
     return (sv){p, (size_t)(out + INT_TEXT - p)};
 }
 
+/* Do 32 bytes hold ASCII alone? */
+static bool ascii32(const char *p)
+{
+    uint64_t w[4];
+    memcpy(w, p, sizeof w);
+    return ((w[0] | w[1] | w[2] | w[3]) & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool sv_valid_utf8(sv a)
 {
     for (size_t i = 0; i < a.n;) {
-        uint64_t eight;
-        if (a.n - i >= sizeof eight) {
-            memcpy(&eight, a.p + i, sizeof eight);
-            if ((eight & UINT64_C(0x8080808080808080)) == 0) { /* all ASCII, as nearly always */
-                i += sizeof eight;
-                continue;
-            }
+        if (a.n - i >= 32 && ascii32(a.p + i)) { /* as nearly always */
+            i += 32;
+            continue;
         }
-        size_t step = utf8_step((const unsigned char *)a.p + i, a.n - i);
-        if (step == 0)
-            return false;
-        i += step;
+        size_t end = a.n - i > 32 ? i + 32 : a.n;
+        while (i < end) {
+            size_t step = utf8_step((const unsigned char *)a.p + i, a.n - i);
+            if (step == 0)
+                return false;
+            i += step;
+        }
     }
     return true;
 }

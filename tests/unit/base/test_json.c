@@ -25,7 +25,13 @@ static void strictness(void **state)
         {"{\"a\":\"\\ud83d\\ude00 \\\\ud83d\"}", OK},
         {"{}x", ERR_JSON_SYNTAX},
         {"{}\"x", ERR_JSON_SYNTAX}, /* a string that never ends behind the value */
+        {"[]\"", ERR_JSON_SYNTAX},
+        {"1 \"x", ERR_JSON_SYNTAX},
+        {"1 2", ERR_JSON_SYNTAX},
+        {"{} []", ERR_JSON_SYNTAX},
+        {" [1] \t\r\n", OK},
         {"[1,\v2]", ERR_JSON_SYNTAX},
+        {"[\"\v\"]", ERR_JSON_SYNTAX},
         {"[1\f]", ERR_JSON_SYNTAX},
         {"[1]/**/", ERR_JSON_SYNTAX},
         {"[01]", ERR_JSON_SYNTAX},
@@ -150,6 +156,54 @@ static void many_members(void **state)
     }
 }
 
+/* Keys that begin, end and are as long as each other are told apart, and found when they repeat. */
+static void keys_alike(void **state)
+{
+    (void)state;
+    for (size_t middle = 0; middle < 40; middle++) {
+        ARENA_AUTO mem = arena_new(0);
+        sv fill = {"........................................", middle};
+        sv key[2];
+        for (int i = 0; i < 2; i++)
+            key[i] = arena_printf(mem, "beginning%.*s%dthe end!", SV_ARG(fill), i);
+        for (int twice = 0; twice < 2; twice++) {
+            const json *j;
+            sv text = arena_printf(mem, "{\"%.*s\":0,\"\":1,\"%.*s\":2,\"x\":3}", SV_ARG(key[0]),
+                                   SV_ARG(key[!twice]));
+            err e = json_parse(mem, text, &j);
+            assert_int_equal(e, twice ? ERR_JSON_DUPLICATE : OK);
+            if (e == OK)
+                assert_int_equal(json_get_int(j, key[1].p, -1), 2);
+        }
+    }
+}
+
+/* UTF-8 is looked over 32 bytes at a time: whole and cut sequences at every place of them. */
+static void utf8_everywhere(void **state)
+{
+    (void)state;
+    static const char *const sequences[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    for (size_t s = 0; s < 3; s++) {
+        sv seq = sv_from(sequences[s]);
+        for (size_t before = 0; before < 70; before++) {
+            char text[160];
+            size_t n = 0;
+            for (; n < before; n++)
+                text[n] = 'a';
+            memcpy(text + n, seq.p, seq.n);
+            assert_true(sv_valid_utf8((sv){text, n + seq.n}));
+            for (size_t cut = 1; cut < seq.n; cut++) {
+                assert_false(sv_valid_utf8((sv){text, n + cut}));
+                memset(text + n + cut, 'a', 64);
+                assert_false(sv_valid_utf8((sv){text, n + cut + 64}));
+                memcpy(text + n, seq.p, seq.n);
+            }
+            memset(text + n + seq.n, 'a', 64);
+            assert_true(sv_valid_utf8((sv){text, n + seq.n + 64}));
+        }
+    }
+}
+
 /* The string never ends where the pool of strings does: what the text ends with is kept whole. */
 static void alone(void **state)
 {
@@ -252,6 +306,8 @@ int main(void)
         cmocka_unit_test(depth_knows_strings),
         cmocka_unit_test(reading),
         cmocka_unit_test(many_members),
+        cmocka_unit_test(keys_alike),
+        cmocka_unit_test(utf8_everywhere),
         cmocka_unit_test(alone),
         cmocka_unit_test(writing),
         cmocka_unit_test(every_byte_everywhere),
