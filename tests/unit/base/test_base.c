@@ -113,6 +113,12 @@ static void cryptography(void **state)
     /* Short texts are libsodium's until there was a long one: the same digests before and after. */
     struct digest before = crypto_sha256(SV("a token")),
                   mac_before = crypto_hmac(SV("key"), parts, 2);
+    char long_key[100];
+    memset(long_key, 'k', sizeof long_key);
+    const sv keys[] = {SV("key"), SV_NULL, {long_key, sizeof long_key}, SV("k"), SV("")};
+    struct digest by_key[5];
+    for (size_t i = 0; i < 5; i++)
+        by_key[i] = crypto_hmac(keys[i], parts, 2);
     static char million[1000000];
     memset(million, 'a', sizeof million);
     d = crypto_sha256((sv){million, sizeof million}); /* FIPS 180-2 */
@@ -126,6 +132,10 @@ static void cryptography(void **state)
                   mac_after = crypto_hmac(SV("key"), parts, 2);
     assert_memory_equal(before.b, after.b, sizeof after.b);
     assert_memory_equal(mac_before.b, mac_after.b, sizeof mac_after.b);
+    for (size_t i = 0; i < 10; i++) { /* nothing of a key is left for the next one */
+        d = crypto_hmac(keys[i % 5], parts, 2);
+        assert_memory_equal(d.b, by_key[i % 5].b, sizeof d.b);
+    }
     sv out;
     assert_true(crypto_unhex(mem, SV("00ff"), &out) && out.n == 2);
     assert_false(crypto_unhex(mem, SV("0g"), &out) || crypto_unhex(mem, SV("0"), &out));
