@@ -235,6 +235,12 @@ ON CONFLICT (id) DO UPDATE SET member = COALESCE(excluded.member, subscription.m
     clear_at = excluded.clear_at, gone_at = excluded.gone_at, as_of = excluded.as_of,
     source = excluded.source, rank = excluded.rank, digest = excluded.digest;
 
+-- News that say what is stored already: the row's order alone, and none of its indexes.
+-- name: subscription_seen :exec
+-- in: id text, clear_at ts?, as_of ts, source int, rank int, digest int
+UPDATE subscription SET clear_at = $clear_at, as_of = $as_of, source = $source, rank = $rank, digest = $digest
+WHERE id = $id;
+
 -- name: subscription_clear :exec
 -- in: id text, at ts
 UPDATE subscription SET clear_at = $at WHERE id = $id AND (clear_at IS NULL OR clear_at < $at);

@@ -61,7 +61,34 @@ static struct fact_content subscription_content(struct arena *mem,
                      SV_ARG(w->price), SV_ARG(w->payment_method))};
 }
 
-static err put_subscription(struct fact_ctx *c, const struct wire_subscription *w, ts clear_at)
+static bool same_text(sv a, sv b)
+{
+    return (a.p != NULL) == (b.p != NULL) && sv_eq(a, b);
+}
+
+/* Would the row stay as it is, but for its order and clear_at? A member who is not known leaves the
+ * one that is stored. */
+static bool says_the_same(const struct subscription_get_row *a, const struct subscription_put_in *b)
+{
+    return (!b->member.p || same_text(a->member, b->member)) &&
+           same_text(a->customer, b->customer) && same_text(a->status, b->status) &&
+           a->created_at.ms == b->created_at.ms && a->period_start.ms == b->period_start.ms &&
+           a->period_end.ms == b->period_end.ms && a->trial_start.ms == b->trial_start.ms &&
+           a->trial_end.ms == b->trial_end.ms && a->cancel_at.ms == b->cancel_at.ms &&
+           a->cancel_at_period_end == b->cancel_at_period_end &&
+           a->canceled_at.ms == b->canceled_at.ms && a->ended_at.ms == b->ended_at.ms &&
+           a->collection_paused == b->collection_paused && a->anchor.ms == b->anchor.ms &&
+           same_text(a->item, b->item) && same_text(a->price, b->price) &&
+           same_text(a->payment_method, b->payment_method) && same_text(a->user_ref, b->user_ref) &&
+           a->invoice_known == b->invoice_known && a->paid_through.ms == b->paid_through.ms &&
+           same_text(a->barred, b->barred) && a->first_failure.ms == b->first_failure.ms &&
+           a->gone_at.ms == b->gone_at.ms;
+}
+
+/* `stored`: its row, if there is one. Who claimed its customer since it was read has changed no
+ * more of it than the member, and is the member now. */
+static err put_subscription(struct fact_ctx *c, const struct wire_subscription *w, ts clear_at,
+                            const struct subscription_get_row *stored)
 {
     struct derive_from from = {c->id, w->customer, fact_status(w->status), clear_at};
     struct subscription_derived d;
@@ -94,7 +121,10 @@ static err put_subscription(struct fact_ctx *c, const struct wire_subscription *
         .gone_at = d.gone_at,
         FACT_ORDER(c),
     };
-    return q_subscription_put(c->tx, c->mem, &in, NULL);
+    if (!stored || !says_the_same(stored, &in))
+        return q_subscription_put(c->tx, c->mem, &in, NULL);
+    struct subscription_seen_in seen = {.id = c->id, .clear_at = clear_at, FACT_ORDER(c)};
+    return q_subscription_seen(c->tx, c->mem, &seen, NULL);
 }
 
 /* News of past_due and of its end are kept beside the newest content: when it began is asked of
@@ -133,6 +163,7 @@ err fact_apply_subscription(struct fact_ctx *c)
     TRY(fact_owner_of(c, w.customer, &(struct claim){w.user_ref, CLAIM_SUBSCRIPTION}, 1));
     ts before = found ? row.clear_at : TS_NONE, clear_at = before;
     TRY(note_past_due(c, w.status, &clear_at));
-    TRY(c->newer ? put_subscription(c, &w, clear_at) : keep_subscription(c, before, clear_at));
+    TRY(c->newer ? put_subscription(c, &w, clear_at, found ? &row : NULL)
+                 : keep_subscription(c, before, clear_at));
     return fact_derive_member(c->tx, c->mem, &c->member, c->in->now);
 }
