@@ -105,6 +105,11 @@ void file_map_close(struct file_map *m);
 /* False: the file is read as before. */
 bool file_map_use(struct file_map *m, struct sqlite3_file *f);
 
+/* -------- wal.c -------- */
+/* What is written to this log one behind the other is written together, at the latest when it is
+ * synced. Only for a connection that syncs at every commit. False: there is no log. */
+bool wal_gather(struct sqlite3_file *f);
+
 /* -------- reader.c -------- */
 /* The file that a URL names; malloc'ed. */
 err sqlite_path(sv url, char **out) MUST_USE;

@@ -67,6 +67,16 @@ static err set_wal(struct sq_conn *c)
                 sqlite3_errmsg(c->h));
 }
 
+/* Asking for the schema's version opens the log. */
+static err gather_log(struct sq_conn *c)
+{
+    sqlite3_file *f = NULL;
+    TRY(sq_exec(c, "PRAGMA schema_version"));
+    if (sqlite3_file_control(c->h, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f) == SQLITE_OK)
+        (void)wal_gather(f);
+    return OK;
+}
+
 static err set_up(struct sq_conn *c, enum sq_mode mode)
 {
     sqlite3_extended_result_codes(c->h, 1);
@@ -76,10 +86,11 @@ static err set_up(struct sq_conn *c, enum sq_mode mode)
     if (mode == SQ_WRITE)
         TRY(set_wal(c));
     TRY(sq_exec(c, "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;"));
-    if (mode == SQ_WRITE)
-        return sq_exec(c, "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; "
-                          "PRAGMA cache_size=-8192");
-    return OK;
+    if (mode != SQ_WRITE)
+        return OK;
+    TRY(sq_exec(c, "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; "
+                   "PRAGMA cache_size=-8192"));
+    return gather_log(c);
 }
 
 err sq_conn_open(const char *path, enum sq_mode mode, bool create, struct sq_conn **out)

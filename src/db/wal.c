@@ -1,0 +1,107 @@
+/* SQLite's writer puts a transaction's pages into its log in few calls.
+ *
+ * SQLite writes each page by two of them, 24 bytes and 4 KB, none of which falls on a page of the
+ * kernel: of one page it makes three that are looked up, locked and marked. Here the methods of the
+ * writer's log file are SQLite's own, but what is written one behind the other is gathered and
+ * written before the log is synced, read, cut, measured or closed. Nobody else looks at it before:
+ * pages are shown to readers by the end of a commit, which syncs first (PRAGMA synchronous=FULL).
+ * A write that fails then fails the sync, and so the commit, as it would have failed the write. The
+ * order of bytes is SQLite's: the frame that ends a transaction is written last. */
+#include "db/db_internal.h"
+
+#include <assert.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+
+#define GATHERED (120 * 1024) /* SQLite's own write takes less than 128 KiB at once */
+
+struct wal_file {
+    sqlite3_io_methods methods; /* first: the file's pMethods leads back here */
+    const sqlite3_io_methods *plain;
+    sqlite3_int64 at; /* where the gathered bytes belong */
+    int n;
+    char bytes[GATHERED];
+};
+
+static struct wal_file *wal_of(sqlite3_file *f)
+{
+    return (struct wal_file *)(uintptr_t)f->pMethods;
+}
+
+/* What could not be written is forgotten: the commit fails, and its place is written anew. */
+static int flush(sqlite3_file *f)
+{
+    struct wal_file *w = wal_of(f);
+    int n = w->n;
+    w->n = 0;
+    return n > 0 ? w->plain->xWrite(f, w->bytes, n, w->at) : SQLITE_OK;
+}
+
+static int wal_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
+{
+    struct wal_file *w = wal_of(f);
+    if (w->n > 0 && (at != w->at + w->n || n > GATHERED - w->n)) {
+        int rc = flush(f);
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    if (n > GATHERED)
+        return w->plain->xWrite(f, p, n, at);
+    if (w->n == 0)
+        w->at = at;
+    memcpy(w->bytes + w->n, p, (size_t)n);
+    w->n += n;
+    return SQLITE_OK;
+}
+
+static int wal_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
+{
+    int rc = flush(f);
+    return rc == SQLITE_OK ? wal_of(f)->plain->xRead(f, p, n, at) : rc;
+}
+
+static int wal_truncate(sqlite3_file *f, sqlite3_int64 size)
+{
+    int rc = flush(f);
+    return rc == SQLITE_OK ? wal_of(f)->plain->xTruncate(f, size) : rc;
+}
+
+static int wal_sync(sqlite3_file *f, int flags)
+{
+    int rc = flush(f);
+    return rc == SQLITE_OK ? wal_of(f)->plain->xSync(f, flags) : rc;
+}
+
+static int wal_size(sqlite3_file *f, sqlite3_int64 *size)
+{
+    int rc = flush(f);
+    return rc == SQLITE_OK ? wal_of(f)->plain->xFileSize(f, size) : rc;
+}
+
+/* What is left belongs to no commit. */
+static int wal_close(sqlite3_file *f)
+{
+    struct wal_file *w = wal_of(f);
+    f->pMethods = w->plain;
+    free(w);
+    return f->pMethods->xClose(f);
+}
+
+bool wal_gather(struct sqlite3_file *f)
+{
+    if (!f || !f->pMethods)
+        return false;
+    struct wal_file *w = malloc(sizeof *w);
+    assert(w);
+    w->methods = *f->pMethods;
+    w->methods.xWrite = wal_write;
+    w->methods.xRead = wal_read;
+    w->methods.xTruncate = wal_truncate;
+    w->methods.xSync = wal_sync;
+    w->methods.xFileSize = wal_size;
+    w->methods.xClose = wal_close;
+    w->plain = f->pMethods;
+    w->n = 0;
+    f->pMethods = &w->methods;
+    return true;
+}

@@ -1,0 +1,153 @@
+/* SQLite's log is written in few calls; what a call or a rollback leaves behind harms nobody. */
+#include "fixture.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
+#define ROWS 300
+
+static char logs[96];        /* the end of the name of the file that is watched */
+static atomic_int writes;    /* calls that wrote to it */
+static atomic_int room = -1; /* so many go well, then the disk is full; -1: there is room */
+static atomic_int half;      /* the last one that goes well writes half */
+static char value[4000];
+static struct fixture f;
+
+static bool watched(int fd)
+{
+    char link[64], path[256] = {0};
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    return readlink(link, path, sizeof path - 1) > 0 && strcmp(path, logs) == 0;
+}
+
+ssize_t pwrite64(int fd, const void *p, size_t n, off_t at);
+
+/* In front of libc's, for SQLite too. */
+ssize_t pwrite64(int fd, const void *p, size_t n, off_t at)
+{
+    if (watched(fd)) {
+        writes++;
+        if (room == 0) {
+            errno = ENOSPC;
+            return -1;
+        }
+        if (room > 0 && --room == 0 && half)
+            n /= 2;
+    }
+    return syscall(SYS_pwrite64, fd, p, n, at);
+}
+
+static int setup(void **state)
+{
+    int e = set_up_sqlite(state);
+    f = *(struct fixture *)*state;
+    snprintf(logs, sizeof logs, "%s/t.db-wal", f.dir);
+    writes = half = 0;
+    room = -1;
+    return e;
+}
+
+struct rows {
+    char mark;
+    int n;
+    bool fail, anew; /* anew: here and there once more, so that pages just written are read */
+};
+
+static err put_rows(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    const struct rows *r = arg;
+    (void)mem;
+    memset(value, r->mark, sizeof value - 1);
+    unsigned random = 1;
+    for (int i = 0; i < r->n * (r->anew ? 4 : 1); i++) {
+        char name[16];
+        random = random * 1103515245 + 12345;
+        snprintf(name, sizeof name, "k%d", i < r->n ? i : (int)(random / 65536) % r->n);
+        TRY(put(tx, name, value));
+    }
+    return r->fail ? FAIL(ERR_CONFLICT, "on purpose") : OK;
+}
+
+static err write_rows(char mark, int n, bool fail)
+{
+    return db_write(f.db, f.mem, put_rows, &(struct rows){mark, n, fail, n > ROWS});
+}
+
+static void rows_are(char mark, int n)
+{
+    for (int i = 0; i < n; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "k%d", i);
+        const char *v = value_of(&f, name);
+        assert_non_null(v);
+        assert_int_equal(strlen(v), sizeof value - 1);
+        assert_true(v[0] == mark && v[sizeof value - 2] == mark);
+        arena_reset(f.mem);
+    }
+}
+
+static void few_calls(void **state)
+{
+    (void)state;
+    assert_int_equal(write_rows('a', ROWS, false), OK);
+    assert_in_range(writes, 1, ROWS / 10);
+    rows_are('a', ROWS);
+    struct fixture again = f; /* what another process would see */
+    fixture_open(&again, false);
+    struct fixture first = f;
+    f = again;
+    rows_are('a', ROWS);
+    db_close(again.db);
+    arena_free(again.mem);
+    f = first;
+}
+
+/* More than the writer's cache holds is in the log before its commit, and read from there again;
+ * what a rollback left gathered is in nobody's way. */
+static void more_than_the_cache(void **state)
+{
+    (void)state;
+    const int many = 4000;
+    assert_int_equal(write_rows('a', ROWS, false), OK);
+    assert_int_equal(write_rows('b', many, true), ERR_CONFLICT);
+    rows_are('a', ROWS);
+    assert_int_equal(write_rows('c', 1, false), OK);
+    rows_are('c', 1);
+    assert_int_equal(write_rows('d', many, false), OK);
+    rows_are('d', many);
+    assert_int_equal(write_rows('e', many, false), OK);
+    rows_are('e', many);
+}
+
+/* Wherever the disk is full within a commit, in the midst of a call too: nothing of it happened,
+ * and what comes when there is room again is stored. */
+static void a_full_disk(void **state)
+{
+    (void)state;
+    assert_int_equal(write_rows('a', ROWS, false), OK);
+    writes = 0;
+    assert_int_equal(write_rows('b', ROWS, false), OK);
+    int calls = writes;
+    for (int after = 0; after < calls; after++) {
+        for (int h = 0; h < 2; h++) {
+            half = h;
+            room = after;
+            assert_int_equal(write_rows('c', ROWS, false), ERR_DB_FULL);
+            room = -1;
+            rows_are('b', ROWS);
+        }
+    }
+    assert_int_equal(write_rows('d', ROWS, false), OK);
+    rows_are('d', ROWS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(few_calls, setup, tear_down),
+        cmocka_unit_test_setup_teardown(more_than_the_cache, setup, tear_down),
+        cmocka_unit_test_setup_teardown(a_full_disk, setup, tear_down),
+    };
+    return cmocka_run_group_tests_name("wal", tests, NULL, NULL);
+}
