@@ -15,7 +15,9 @@ err payload_unpack(struct db_tx *tx, struct arena *mem, int64_t dict, int64_t si
                    sv *out) MUST_USE;
 /* At start and by the training job: the newest dictionary of the database is used from now on. */
 err payload_dict_load(struct db_tx *tx, struct arena *mem) MUST_USE;
-/* Trains a dictionary from stored events and stores it, if there are enough and it helps. */
+/* Trains a dictionary from stored events and stores it, if there are enough and it helps. Once it
+ * was made, or would not have helped, this process tries again only when new events take a quarter
+ * more. */
 err payload_dict_train(struct db *db, struct arena *mem, ts now, bool *made) MUST_USE;
 
 enum event_result { EVENT_APPLIED, EVENT_DUPLICATE, EVENT_IGNORED, EVENT_FAILED };

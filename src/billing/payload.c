@@ -149,15 +149,30 @@ err payload_dict_load(struct db_tx *tx, struct arena *mem)
 
 /* -------- training -------- */
 
+/* What a million bytes of the newest events took when a dictionary was last made, or found to help
+ * too little: as long as it is hardly more, another would help as little, and trying costs a tenth
+ * of a second of a processor. 0: this process has not looked yet. */
+static atomic_llong settled;
+
 struct training {
     ts now;
     struct buf samples;
     size_t sizes[SAMPLES];
     unsigned n;
-    int64_t packed_now; /* bytes that the samples take as they are stored */
+    int64_t packed_now, text; /* bytes that the samples take as they are stored, and unpacked */
     int64_t id;
     sv dict;
 };
+
+static long long per_million(int64_t packed, int64_t text)
+{
+    return packed * 1000000 / (text > 0 ? text : 1);
+}
+
+static bool as_settled(const struct training *t)
+{
+    return per_million(t->packed_now, t->text) * 4 <= atomic_load(&settled) * 5;
+}
 
 static err collect(struct db_tx *tx, struct arena *mem, void *arg)
 {
@@ -168,14 +183,19 @@ static err collect(struct db_tx *tx, struct arena *mem, void *arg)
     bool found;
     buf_clear(&t->samples);
     t->n = 0;
-    t->packed_now = 0;
+    t->packed_now = t->text = 0;
     TRY(q_event_sample(tx, mem, &(struct event_sample_in){SAMPLES}, &rows, &n));
-    for (size_t i = 0; i < n && t->n < SAMPLES; i++) {
+    for (size_t i = 0; i < n; i++) {
+        t->packed_now += (int64_t)rows[i].payload.n;
+        t->text += rows[i].size;
+    }
+    if (as_settled(t))
+        return OK;
+    for (size_t i = 0; i < n; i++) {
         sv text;
         TRY(payload_unpack(tx, mem, rows[i].dict, rows[i].size, rows[i].payload, &text));
         buf_add(&t->samples, text);
         t->sizes[t->n++] = text.n;
-        t->packed_now += (int64_t)rows[i].payload.n;
     }
     TRY(q_dict_newest(tx, mem, &last, &found));
     t->id = found ? last.id + 1 : 1;
@@ -220,14 +240,17 @@ static err train(struct db *db, struct arena *mem, struct training *t, bool *mad
         return OK;
     char *bytes = arena_alloc(mem, DICT_BYTES);
     size_t n = ZDICT_trainFromBuffer(bytes, DICT_BYTES, t->samples.p, t->sizes, t->n);
+    atomic_store(&settled, per_million(t->packed_now, t->text));
     if (ZDICT_isError(n))
         return OK; /* too few or too uniform: stays as it is */
     t->dict = (sv){bytes, n};
     /* A new one costs its own bytes, so it has to help a good deal. */
-    if (packed_with(t, t->dict) * 4 > t->packed_now * 3)
+    int64_t packed = packed_with(t, t->dict);
+    if (packed * 4 > t->packed_now * 3)
         return OK;
     TRY(db_write(db, mem, keep, t));
     TRY(db_read(db, mem, load, NULL));
+    atomic_store(&settled, per_million(packed, t->text));
     *made = true;
     return OK;
 }
