@@ -140,9 +140,8 @@ ON CONFLICT (id) DO UPDATE SET user_ref = excluded.user_ref,
 -- name: fact_customer_owner :one
 -- in: id text
 -- out: member text?, claim_rank int?, ours text?
-SELECT (SELECT member FROM fact_customer WHERE id = $id) AS member,
-       (SELECT claim_rank FROM fact_customer WHERE id = $id) AS claim_rank,
-       (SELECT user_id FROM customer WHERE id = $id) AS ours;
+SELECT f.member, f.claim_rank, (SELECT user_id FROM customer WHERE id = $id) AS ours
+FROM (SELECT 1) AS one LEFT JOIN fact_customer f ON f.id = $id;
 
 -- name: fact_customer_claim :exec
 -- in: id text, member text, claim_rank int
@@ -255,6 +254,13 @@ ON CONFLICT (subscription, seen_at) DO NOTHING;
 -- out: at ts?
 SELECT MIN(seen_at) AS at FROM subscription_past_due WHERE subscription = $subscription AND seen_at >= $clear_at;
 
+-- What of a subscription follows from other rows, and what it follows from.
+-- name: subscription_derived :opt
+-- in: id text
+-- out: customer text?, status text, clear_at ts?, invoice_known bool, paid_through ts?, barred text?, first_failure ts?, gone_at ts?
+SELECT customer, status, clear_at, invoice_known, paid_through, barred, first_failure, gone_at
+FROM subscription WHERE id = $id;
+
 -- name: subscription_derive :exec
 -- in: id text, invoice_known bool, paid_through ts?, barred text?, first_failure ts?, gone_at ts?
 UPDATE subscription SET invoice_known = $invoice_known, paid_through = $paid_through, barred = $barred,
@@ -265,13 +271,17 @@ WHERE id = $id;
 -- revoked (spoiled): a few rows of an index, however many invoices there are.
 -- name: subscription_cover :one
 -- in: id text, customer text?
--- out: invoice_known bool, paid_through ts?, spoiled bool, gone_at ts?
-SELECT CASE WHEN EXISTS (SELECT 1 FROM fact_invoice WHERE subscription = $id AND status <> 'deleted')
-            THEN 1 ELSE 0 END AS invoice_known,
-       (SELECT MAX(period_end) FROM fact_invoice WHERE subscription = $id AND cover = 1) AS paid_through,
+-- out: paid_through ts?, spoiled bool, gone_at ts?
+SELECT (SELECT MAX(period_end) FROM fact_invoice WHERE subscription = $id AND cover = 1) AS paid_through,
        CASE WHEN EXISTS (SELECT 1 FROM fact_invoice WHERE subscription = $id AND cover > 1)
             THEN 1 ELSE 0 END AS spoiled,
        (SELECT as_of FROM fact_customer WHERE id = $customer AND deleted = 1) AS gone_at;
+
+-- name: subscription_invoice_known :one
+-- in: id text
+-- out: known bool
+SELECT CASE WHEN EXISTS (SELECT 1 FROM fact_invoice WHERE subscription = $id AND status <> 'deleted')
+            THEN 1 ELSE 0 END AS known;
 
 -- name: subscriptions_of_customer :many
 -- in: customer text

@@ -128,18 +128,24 @@ err fact_subscription_values(struct db_tx *tx, struct arena *mem, const struct d
     struct subscription_cover_row row;
     struct subscription_cover_in in = {sub->id, sub->customer};
     TRY(q_subscription_cover(tx, mem, &in, &row));
-    struct subscription_derived d = {.invoice_known = row.invoice_known,
+    struct subscription_derived d = {.invoice_known = !ts_is_none(row.paid_through),
                                      .paid_through = row.paid_through,
                                      .barred = SV_NULL,
                                      .first_failure = TS_NONE,
                                      .gone_at = row.gone_at};
+    if (!d.invoice_known) { /* one that pays for a time would be known */
+        struct subscription_invoice_known_row any;
+        TRY(q_subscription_invoice_known(tx, mem, &(struct subscription_invoice_known_in){sub->id},
+                                         &any));
+        d.invoice_known = any.known;
+    }
     if (row.spoiled || sv_is(sub->status, "past_due"))
         TRY(trouble(tx, mem, sub, &d));
     *out = d;
     return OK;
 }
 
-static bool same(const struct subscription_get_row *a, const struct subscription_derived *b)
+static bool same(const struct subscription_derived_row *a, const struct subscription_derived *b)
 {
     return a->invoice_known == b->invoice_known && a->paid_through.ms == b->paid_through.ms &&
            (a->barred.p != NULL) == (b->barred.p != NULL) && sv_eq(a->barred, b->barred) &&
@@ -148,11 +154,12 @@ static bool same(const struct subscription_get_row *a, const struct subscription
 
 err fact_derive_subscription(struct db_tx *tx, struct arena *mem, sv subscription)
 {
-    struct subscription_get_row sub;
+    struct subscription_derived_row sub;
     struct subscription_derived d;
     bool found;
     TRY(db_lock1(tx, subscription));
-    TRY(q_subscription_get(tx, mem, &(struct subscription_get_in){subscription}, &sub, &found));
+    TRY(q_subscription_derived(tx, mem, &(struct subscription_derived_in){subscription}, &sub,
+                               &found));
     if (!found)
         return OK;
     struct derive_from from = {subscription, sub.customer, sub.status, sub.clear_at};

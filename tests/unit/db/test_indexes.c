@@ -110,6 +110,7 @@ static const struct {
     {"flag_list", "what an administrator has to look at: few"},
     {"drift_*", "what an administrator has to look at: few"},
     {"event_list_member", "of lists made in the query, not of tables"},
+    {"fact_customer_owner", "of one row made in the query, not of a table"},
     {"chat_message_path", "of the path made in the query, not of a table"},
     {"subscription_overdue", "once an hour"},
     {"subscription_living", "once a day"},
