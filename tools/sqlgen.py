@@ -9,6 +9,7 @@ written. The depfile names the folders too, so that a new file is seen.
 """
 import pathlib
 import re
+import sqlite3
 import sys
 
 LETTER = {"text": "t", "blob": "b", "int": "i", "bool": "i", "ts": "i"}
@@ -61,7 +62,8 @@ class Query:
         self.bodies = {"": [], "pg": []}  # engine -> [(line, text)]
         self.json = False  # `-- json`: its rows can be written as they are
         self.each = False  # `-- each`: many runs in a transaction of their own, in one round trip
-        self.kept = False  # `-- kept`: its rows are kept as long as a reader's snapshot
+        self.kept = None  # `-- kept: owner`: readers keep its rows; the parameter or column that is their owner
+        self.of = []  # `-- of: table.column, ...`: the owner's column in each table that a kept query reads
 
     def text(self, engine):
         body = self.bodies[engine] or self.bodies[""]
@@ -93,7 +95,8 @@ def parse_file(path, mistakes):
         head = re.match(r"\s*--\s*name:\s*(.*)$", line)
         field = re.match(r"\s*--\s*(in|out):\s*(.*)$", line)
         variant = re.match(r"\s*--\s*\[(\w+)\]\s*$", line)
-        kept = re.match(r"\s*--\s*kept\s*$", line)
+        kept = re.match(r"\s*--\s*kept\b:?\s*(.*)$", line)
+        of = re.match(r"\s*--\s*of:\s*(.*)$", line)
         as_json = re.match(r"\s*--\s*json\s*$", line)
         each = re.match(r"\s*--\s*each\s*$", line)
         if head:
@@ -116,7 +119,9 @@ def parse_file(path, mistakes):
         elif each and now:
             now.each = True
         elif kept and now:
-            now.kept = True
+            now.kept = kept.group(1).strip()
+        elif of and now and now.kept is not None:
+            now.of += [p.strip() for p in of.group(1).rstrip(", ").split(",")]
         elif variant and now:
             engine = variant.group(1)
             if engine != "pg":
@@ -141,8 +146,10 @@ def check(q, mistakes):
         return
     if q.kind == "exec" and q.outs:
         mistakes.add(q.path, q.line, f"{q.name} is :exec but has out:")
-    if q.kept and (q.kind == "exec" or writes(q)):
+    if q.kept is not None and (q.kind == "exec" or writes(q)):
         mistakes.add(q.path, q.line, f"{q.name} is kept but does not only read")
+    if q.kept is not None and (owner_param(q) < 0) == (owner_col(q) < 0):
+        mistakes.add(q.path, q.line, f"{q.name}: `-- kept: owner` names one text, of in: or (with :one, :opt) of out:")
     if q.each and (q.kind != "exec" or not q.ins):
         mistakes.add(q.path, q.line, f"{q.name} is run for each, but is not :exec with in:")
     if q.kind != "exec" and not q.outs:
@@ -167,6 +174,48 @@ def check(q, mistakes):
             mistakes.add(q.path, start, f"{q.name}: more than one statement (is a `-- name:` missing?)")
     for name in [f[0] for f in q.ins if f[0] not in used]:
         mistakes.add(q.path, q.line, f"{q.name}: parameter '{name}' is not used")
+
+
+def owner_param(q):
+    return next((i for i, (n, t, null) in enumerate(q.ins) if n == q.kept and t == "text" and not null), -1)
+
+
+def owner_col(q):
+    single = q.kind in ("one", "opt")
+    return next((i for i, (n, t, null) in enumerate(q.outs) if single and n == q.kept and t == "text" and not null), -1)
+
+
+def check_kept(queries, made, mistakes):
+    """The tables of kept queries, as SQLite reads them, are those of their `-- of:`. Returns {table: column's place}."""
+    db, read, found = sqlite3.connect(":memory:"), set(), {}
+    for _, _, up, _, path in sorted(made):
+        try:
+            db.executescript("".join(sqlite_parts(up)))
+        except sqlite3.Error as e:
+            mistakes.add(path, 1, f"SQLite: {e}")
+            return {}
+    db.set_authorizer(lambda action, table, *_: read.add(table) or sqlite3.SQLITE_OK if action == sqlite3.SQLITE_READ else sqlite3.SQLITE_OK)
+    for q in queries:
+        if q.kept is None:
+            continue
+        read.clear()
+        try:
+            db.execute("EXPLAIN " + numbered(q, ""), [None] * len(q.ins))
+        except sqlite3.Error as e:
+            mistakes.add(q.path, q.first_line(""), f"{q.name}: SQLite: {e}")
+            continue
+        named = dict(p.split(".", 1) for p in q.of if "." in p)
+        for table in sorted(read ^ set(named)):
+            mistakes.add(q.path, q.line, f"{q.name}: {'reads' if table in read else 'does not read'} {table}, which its "
+                                         f"`-- of: table.column` does {'not ' if table in read else ''}name")
+        for table, column in named.items():
+            place = {r[1]: r[0] for r in db.execute("SELECT * FROM pragma_table_info(?)", [table])}.get(column)
+            if place is None:
+                mistakes.add(q.path, q.line, f"{q.name}: {table} has no column {column}")
+            elif found.setdefault(table, place) != place:
+                mistakes.add(q.path, q.line, f"{q.name}: another query names another owner of {table}")
+    db.close()
+    return found
 
 
 def numbered(q, engine):
@@ -345,21 +394,30 @@ def c_bool(v):
     return "true" if v else "false"
 
 
-def source(queries):
+def source(queries, owned):
     out = ["/* Made by tools/sqlgen.py of sql/query: do not edit. */", '#include "queries.h"', "", "#include <assert.h>", "#include <stdlib.h>",
            "", "const struct db_stmt db_stmts[] = {"]
     for q in queries:
         out.append(f'    {{"{q.name}",\n     {quote(numbered(q, ""))},\n     {quote(numbered(q, "pg"))},\n'
-                   f'     {c_bool(writes(q))}, {c_bool(q.kept)}, {len(q.ins)}, {len(q.outs)}, '
+                   f'     {c_bool(writes(q))}, {c_bool(q.kept is not None)}, {owner_param(q)}, {owner_col(q)}, {len(q.ins)}, {len(q.outs)}, '
                    f'{letters(q.ins)}, {letters(q.outs)},\n     {names(q.ins)}, {names(q.outs)}}},')
     if not queries:
         out.append("    {0},")
-    out += ["};", f"const unsigned db_stmts_n = {len(queries)};", "", HELPERS]
+    out += ["};", f"const unsigned db_stmts_n = {len(queries)};", "", "const struct db_owned db_owned[] = {"]
+    out += [f'    {{"{table}", {place}}},' for table, place in sorted(owned.items())] or ["    {0},"]
+    out += ["};", f"const unsigned db_owned_n = {len(owned)};", "", HELPERS]
     return "\n".join(out + [function(q) for q in queries] + [each_function(q) for q in queries if q.each] + [json_functions(q) for q in queries if q.json])
 
 
 # Marks in a schema file, and in the text that is made of it (src/db/migrate.c cuts there).
 ENGINES = {"-- [sqlite]": "/*[sqlite]*/", "-- [all]": "/*[all]*/"}
+
+
+def sqlite_parts(text):
+    """What SQLite runs of a part that compact_parts made: all but what stands for PostgreSQL alone (nothing does)."""
+    for mark in ENGINES.values():
+        text = text.replace(mark, " ")
+    return text
 
 
 def compact_parts(lines):
@@ -447,11 +505,12 @@ def main():
             check(q, mistakes)
             queries.append(q)
     made = schema(files[1], mistakes)
+    owned = {} if mistakes else check_kept(queries, made, mistakes)
     if mistakes:
         print("\n".join(mistakes), file=sys.stderr)
         return 1
     write(sys.argv[2], header(queries))
-    write(sys.argv[3], source(queries))
+    write(sys.argv[3], source(queries, owned))
     write(sys.argv[4], migrations(made))
     if len(sys.argv) == 6:
         deps = [str(f).replace(" ", "\\ ") for f in folders + files[0] + files[1] if f.exists()]

@@ -93,7 +93,8 @@ DELETE FROM account_identity WHERE account_id = $account_id;
 SELECT issuer, subject FROM account_identity WHERE account_id = $account_id ORDER BY issuer, subject;
 
 -- name: session_auth :opt
--- kept
+-- kept: account_id
+-- of: session.account_id, account.id
 -- in: token_hash blob
 -- out: id text, account_id text, email text?, verified bool, admin bool, last_seen_at ts, expires_at ts
 SELECT s.id, s.account_id, a.email, CASE WHEN a.email_verified_at IS NULL THEN 0 ELSE 1 END AS verified, a.admin,

@@ -3,7 +3,8 @@
 -- ======== access ========
 
 -- name: billing_access :many
--- kept
+-- kept: member
+-- of: subscription.member
 -- in: member text
 -- out: id text, status text, created_at ts?, period_start ts?, period_end ts?, trial_start ts?, trial_end ts?, cancel_at ts?, cancel_at_period_end bool, ended_at ts?, collection_paused bool, anchor ts?, invoice_known bool, paid_through ts?, barred text?, first_failure ts?, gone_at ts?
 SELECT id, status, created_at, period_start, period_end, trial_start, trial_end, cancel_at,

@@ -6,7 +6,8 @@ SELECT ends_at FROM ai_quota_period WHERE owner = $owner;
 -- Where a member stands, in one read; whether that day still runs is the caller's to say. The zone is that of the
 -- day after.
 -- name: chat_member_standing :opt
--- kept
+-- kept: member
+-- of: account.id, ai_quota_period.owner, ai_quota_slot.owner
 -- in: member text
 -- out: ends_at ts?, used int, timezone text?
 SELECT p.ends_at, CASE WHEN p.ends_at IS NULL THEN 0 ELSE (SELECT count(*) FROM ai_quota_slot AS s

@@ -1,7 +1,8 @@
 -- All that a member has, in one read: free uses, discount slots, purchases that grant, grants; and whether
 -- there are personal discounts, which few have, to be read.
 -- name: entitlement_member :many
--- kept
+-- kept: member
+-- of: allowance_use.member, discount_slot.member, purchase.member, item_grant.member, manual_discount.member
 -- in: member text
 -- out: what text, kind text?, item text, start_at ts?, end_at ts?, number int, ref text?
 SELECT 'use' AS what, kind, item, cycle_start AS start_at, cycle_end AS end_at, number,

@@ -191,18 +191,18 @@ err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_v
     return e;
 }
 
-bool db_text_kept(struct db_tx *tx, sv what, sv key, ts now, sv *out)
+bool db_text_kept(struct db_tx *tx, sv what, sv owner, ts now, sv *out)
 {
     if (!tx->memo)
         return false;
-    tx->past_memo = !memo_text_get(tx->memo, what, key, now, out);
+    tx->past_memo = !memo_text_get(tx->memo, what, owner, now, out);
     return !tx->past_memo;
 }
 
-void db_text_keep(struct db_tx *tx, sv what, sv key, ts now, ts until, sv text)
+void db_text_keep(struct db_tx *tx, sv what, sv owner, ts now, ts until, sv text)
 {
     if (tx->memo)
-        memo_text_put(tx->memo, what, key, now, until, text);
+        memo_text_put(tx->memo, what, owner, now, until, text);
 }
 
 struct each {

@@ -100,7 +100,9 @@ struct db_stmt {
     const char *name;
     const char *sqlite, *pg; /* texts for each engine */
     bool writes;
-    bool kept; /* its rows are kept as long as a reader's snapshot: db/memo.h */
+    bool kept; /* SQLite's readers keep its rows: db/memo.h */
+    /* kept: the parameter that is the rows' owner, or (-1) the column of the row; else both -1 */
+    int owner_param, owner_col;
     unsigned nparams, ncols;
     /* One letter each: types i, t, b; nullable 0 or 1. */
     const char *param_types, *param_nullable, *col_types, *col_nullable;
@@ -108,6 +110,14 @@ struct db_stmt {
 };
 extern const struct db_stmt db_stmts[]; /* indexed by enum db_query, made by sqlgen */
 extern const unsigned db_stmts_n;
+/* The tables that kept rows come from, and the column of each that names its row's owner
+ * (db/touch.h). */
+struct db_owned {
+    const char *table;
+    unsigned column; /* its place in the table, from 0 */
+};
+extern const struct db_owned db_owned[];
+extern const unsigned db_owned_n;
 /* Errors: ERR_UNIQUE, ERR_FOREIGN_KEY (the transaction goes on only inside db_attempt), ERR_RETRY
  * (conflict: the engine re-runs), ERR_DB, ERR_DB_FULL. On both engines a failed statement outside
  * db_attempt ends the transaction: every further call answers the same error, nothing is kept. */
@@ -115,14 +125,15 @@ err db_run(struct db_tx *tx, struct arena *mem, unsigned stmt, const struct db_v
            struct db_rows *out) MUST_USE;
 
 /* Text made of this transaction's rows, kept with them (SQLite's readers: db/memo.h): who asks for
- * it next needs neither the rows nor the making. It depends on nothing but `what`, `key`, rows and
- * the time, and is the same from `now` on and before `until` (TS_NONE: for good).
+ * it next needs neither the rows nor the making. It depends on nothing but `what`, the time, and
+ * the rows of `owner` in the tables of kept queries (db_owned), and is the same from `now` on and
+ * before `until` (TS_NONE: for good).
  *
  * db_text_kept: *out is valid until the transaction ends; false: make it, and give it to
  * db_text_keep in the same transaction. (Its rows are then read past what is kept of them: they
  * will not be needed again.) */
-bool db_text_kept(struct db_tx *tx, sv what, sv key, ts now, sv *out) MUST_USE;
-void db_text_keep(struct db_tx *tx, sv what, sv key, ts now, ts until, sv text);
+bool db_text_kept(struct db_tx *tx, sv what, sv owner, ts now, sv *out) MUST_USE;
+void db_text_keep(struct db_tx *tx, sv what, sv owner, ts now, ts until, sv text);
 
 /* A transaction of its own: one writing statement with n rows of parameters, one after another; on
  * PostgreSQL all of it in one round trip. changed[i] = the rows that the i-th run changed. It is

@@ -14,6 +14,7 @@ struct sqlite;
 struct writer;
 struct pg;
 struct memo;
+struct touch;
 struct file_map;
 struct sqlite3_file;
 struct pg_conn;
@@ -64,6 +65,7 @@ void sq_conn_close(struct sq_conn *c);
 enum sq_control {
     SQ_BEGIN,
     SQ_BEGIN_WRITE,
+    SQ_LOOK, /* reads no row: a transaction that only reads has its snapshot from here on */
     SQ_COMMIT,
     SQ_ROLLBACK,
     SQ_SAVEPOINT,
@@ -90,6 +92,8 @@ enum sq_folded sq_checkpoint(struct sq_conn *c, bool restart, bool shrink);
 bool sq_sync_file(struct sq_conn *c) MUST_USE;
 /* Where SQLite counts commits of all processes, valid while c is open; NULL if not to be had. */
 const uint32_t *sq_change_count(struct sq_conn *c);
+/* touch_listen: every row that this connection changes is told. */
+void sq_listen(struct sq_conn *c, struct touch *t);
 err sq_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,
            const struct db_val *in, struct db_rows *out) MUST_USE;
 
@@ -128,6 +132,8 @@ err sqlite_scratch(struct db *db, struct arena *mem, db_fn fn, void *arg) MUST_U
 /* -------- writer.c -------- */
 err writer_open(struct db *db, const char *path, bool create, struct writer **out) MUST_USE;
 void writer_close(struct writer *w); /* after what is queued */
+/* Whom it tells of what it changes; before anything is posted. t lives longer than w. */
+void writer_touches(struct writer *w, struct touch *t);
 void writer_post(struct writer *w, struct db_post *p);
 err writer_call(struct writer *w, struct arena *mem, db_fn fn, void *arg, bool schema) MUST_USE;
 bool writer_is_me(void);

@@ -1,4 +1,5 @@
 #include "db/memo.h"
+#include "db/touch.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -6,16 +7,21 @@
 
 #define PLACES    32768     /* a power of two */
 #define TRIES     8         /* places looked at before giving up */
-#define BYTES_MAX (8 << 20) /* of rows; more are not kept until the next snapshot */
+#define BYTES_MAX (8 << 20) /* of rows; when it is full, nothing more is kept */
+#define REFUSED   PLACES    /* so often no room: it starts over with those who ask now */
 
-#define TEXT        UINT_MAX /* in the place of a statement's number: what and key are its parameters */
+/* In the place of a statement's number: a text's, whose parameters are `what` and `owner`. */
+#define TEXT        UINT_MAX
 #define TEXT_PARAMS 2
+#define NOBODY      UINT32_MAX /* in the place of an owner's bucket: good within its snapshot alone */
 
 /* Parameters and rows lie one behind the other: values, then the bytes they point to. */
 struct entry {
     uint64_t hash; /* 0: free */
     unsigned stmt;
     unsigned age;            /* memo.age when it was put: else free */
+    uint32_t at;             /* the number of the snapshot of its rows */
+    uint32_t owner;          /* touch_bucket */
     const struct db_val *in; /* NULL: asked once, nothing is kept yet */
     const struct db_val *rows;
     uint32_t n, cols;
@@ -26,17 +32,27 @@ struct memo {
     struct entry *places; /* NULL: nothing was ever kept */
     struct arena *mem;
     unsigned age;
+    const struct touch *touch;
+    bool blind;          /* the snapshot's number is not known: nothing is taken or kept */
+    uint32_t count;      /* the snapshot's number */
+    bool accounted;      /* touch_accounted, of it */
+    unsigned generation; /* of touch, of what is kept */
+    size_t dead;         /* bytes of rows that were replaced */
+    unsigned refused;
 };
 
-struct memo *memo_new(void)
+struct memo *memo_new(const struct touch *touch)
 {
     struct memo *m = calloc(1, sizeof *m);
     assert(m);
+    m->touch = touch;
     return m;
 }
 
 void memo_empty(struct memo *m)
 {
+    m->dead = 0;
+    m->refused = 0;
     if (!m->places)
         return;
     if (arena_used(m->mem) > 0)
@@ -50,7 +66,9 @@ void memo_drop(struct memo *m)
     if (m->mem)
         arena_free(m->mem);
     free(m->places);
-    *m = (struct memo){0};
+    m->mem = NULL;
+    m->places = NULL;
+    memo_empty(m);
 }
 
 void memo_free(struct memo *m)
@@ -59,6 +77,38 @@ void memo_free(struct memo *m)
         return;
     memo_drop(m);
     free(m);
+}
+
+void memo_snapshot(struct memo *m, uint32_t count, bool exact)
+{
+    m->blind = !exact;
+    if (m->blind)
+        return;
+    if ((int32_t)(count - m->count) < 0) /* the log was begun anew, or is another */
+        memo_empty(m);
+    m->count = count;
+    m->accounted = false;
+}
+
+/* A commit is counted a moment before it is accounted for. */
+static void look_at_touches(struct memo *m)
+{
+    unsigned generation;
+    if (m->accounted || !m->touch || !touch_accounted(m->touch, m->count, &generation))
+        return;
+    if (generation != m->generation)
+        memo_empty(m);
+    m->generation = generation;
+    m->accounted = true;
+}
+
+/* Are its rows those of the snapshot? */
+static bool fresh(const struct memo *m, const struct entry *e)
+{
+    if (e->at == m->count)
+        return true;
+    return m->accounted && e->owner != NOBODY && (int32_t)(m->count - e->at) > 0 &&
+           !touch_since(m->touch, e->owner, e->at);
 }
 
 /* -------- keys -------- */
@@ -105,20 +155,26 @@ static bool same(const struct db_val *a, const struct db_val *b, unsigned n)
     return true;
 }
 
-/* The entry, or (not *found) where it could be put; NULL: no room near its place. */
+/* The entry, or (not *found) where it could be put: a free place, one whose rows are no longer
+ * good, or one that keeps none yet; NULL: no room near its place. */
 static struct entry *place_of(struct memo *m, uint64_t hash, unsigned stmt, const struct db_val *in,
                               bool *found)
 {
+    struct entry *room = NULL, *mark = NULL;
     *found = false;
     for (unsigned i = 0; i < TRIES; i++) {
         struct entry *e = &m->places[(hash + i) & (PLACES - 1)];
         if (e->hash == 0 || e->age != m->age)
-            return e;
+            return room ? room : e;
         *found = e->hash == hash && e->stmt == stmt && (!e->in || same(e->in, in, params_of(stmt)));
         if (*found)
             return e;
+        if (!e->in)
+            mark = mark ? mark : e;
+        else if (!room && !fresh(m, e))
+            room = e;
     }
-    return NULL;
+    return room ? room : mark;
 }
 
 /* -------- values -------- */
@@ -164,14 +220,38 @@ static struct db_val *copy_whole(struct arena *mem, const struct entry *e)
 
 /* -------- asking and telling -------- */
 
+static uint32_t owner_of(unsigned stmt, const struct db_val *in, const struct db_rows *rows)
+{
+    sv owner = SV_NULL;
+    if (stmt == TEXT)
+        owner = in[1].s;
+    else if (db_stmts[stmt].owner_param >= 0)
+        owner = in[db_stmts[stmt].owner_param].s;
+    else if (db_stmts[stmt].owner_col >= 0 && rows->n > 0)
+        owner = rows->v[db_stmts[stmt].owner_col].s;
+    return owner.p ? touch_bucket(owner) : NOBODY;
+}
+
 /* The entry with what was kept; NULL: nothing is. */
 static const struct entry *kept(struct memo *m, unsigned stmt, const struct db_val *in)
 {
     bool found;
-    if (!m->places)
+    if (!m->places || m->blind)
         return NULL;
+    look_at_touches(m);
     const struct entry *e = place_of(m, hash_of(stmt, in, params_of(stmt)), stmt, in, &found);
-    return found && e->in ? e : NULL;
+    return found && e->in && fresh(m, e) ? e : NULL;
+}
+
+/* Starts over when what fills it is no longer good, or when others than those who fill it ask now.
+ */
+static bool has_room(struct memo *m)
+{
+    if (arena_used(m->mem) <= BYTES_MAX)
+        return true;
+    if (m->dead > BYTES_MAX / 2 || ++m->refused > REFUSED)
+        memo_empty(m);
+    return false;
 }
 
 /* `renew`: instead of what is kept there. */
@@ -181,24 +261,32 @@ static void keep(struct memo *m, unsigned stmt, const struct db_val *in, const s
     bool found;
     unsigned nparams = params_of(stmt);
     size_t values = rows->n * rows->cols, bytes = bytes_of(rows->v, values);
+    if (m->blind)
+        return;
     if (!m->places) {
         m->places = calloc(PLACES, sizeof *m->places);
         assert(m->places);
         m->mem = arena_new(16384);
     }
+    look_at_touches(m);
     uint64_t hash = hash_of(stmt, in, nparams);
     struct entry *e = place_of(m, hash, stmt, in, &found);
-    if (!e || (found && e->in && !renew))
+    if (!e || (found && e->in && !renew && fresh(m, e)))
         return;
+    size_t dead = e->hash != 0 && e->age == m->age && e->in ? e->bytes : 0;
     if (!found) {
+        m->dead += dead;
         *e = (struct entry){.hash = hash, .stmt = stmt, .age = m->age};
         return;
     }
-    if (bytes > BYTES_MAX / 64 || arena_used(m->mem) > BYTES_MAX)
+    if (bytes > BYTES_MAX / 64 || !has_room(m))
         return;
+    m->dead += dead;
     *e = (struct entry){.hash = hash,
                         .stmt = stmt,
                         .age = m->age,
+                        .at = m->count,
+                        .owner = owner_of(stmt, in, rows),
                         .in = e->in ? e->in : copy(m->mem, in, nparams, bytes_of(in, nparams)),
                         .rows = copy(m->mem, rows->v, values, bytes),
                         .n = (uint32_t)rows->n,
@@ -222,9 +310,9 @@ void memo_put(struct memo *m, unsigned stmt, const struct db_val *in, const stru
 
 /* -------- texts: a row of from, until and the text -------- */
 
-bool memo_text_get(struct memo *m, sv what, sv key, ts now, sv *out)
+bool memo_text_get(struct memo *m, sv what, sv owner, ts now, sv *out)
 {
-    struct db_val in[TEXT_PARAMS] = {{DB_TEXT, 0, what}, {DB_TEXT, 0, key}};
+    struct db_val in[TEXT_PARAMS] = {{DB_TEXT, 0, what}, {DB_TEXT, 0, owner}};
     const struct entry *e = kept(m, TEXT, in);
     if (!e || now.ms < e->rows[0].i || now.ms >= e->rows[1].i)
         return false;
@@ -232,9 +320,9 @@ bool memo_text_get(struct memo *m, sv what, sv key, ts now, sv *out)
     return true;
 }
 
-void memo_text_put(struct memo *m, sv what, sv key, ts from, ts until, sv text)
+void memo_text_put(struct memo *m, sv what, sv owner, ts from, ts until, sv text)
 {
-    struct db_val in[TEXT_PARAMS] = {{DB_TEXT, 0, what}, {DB_TEXT, 0, key}};
+    struct db_val in[TEXT_PARAMS] = {{DB_TEXT, 0, what}, {DB_TEXT, 0, owner}};
     struct db_val v[] = {{DB_INT, from.ms, SV_NULL},
                          {DB_INT, ts_is_none(until) ? INT64_MAX : until.ms, SV_NULL},
                          {DB_TEXT, 0, text}};

@@ -5,13 +5,21 @@
  * a reader keeps its snapshot while nobody has committed, in this process or another: SQLite counts
  * commits in the shared header of its log (sqlite.org/walformat.html), which is one load from
  * memory to ask. Snapshots that nobody uses are ended by the checkpointer: they would keep the log
- * from starting over. */
+ * from starting over.
+ *
+ * What is kept of rows (memo.h) belongs to a snapshot whose number is known: one that had the same
+ * count before it began and once it was there. */
 #include "db/memo.h"
+#include "db/touch.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdlib.h>
+
+#define TRIES 3 /* for a snapshot while others commit */
+#define UNUSED_LOOKS                                                                               \
+    1200 /* of the checkpointer, one in 50 ms: then a reader's memory is given back */
 
 struct reader {
     struct sqlite *of;
@@ -21,7 +29,8 @@ struct reader {
     bool busy, open, used;
     uint32_t change; /* the count of commits before the snapshot */
     unsigned epoch;
-    struct memo *memo; /* of the snapshot; NULL: MYBEING_MEMO=0, to measure what it gives */
+    unsigned unused;   /* looks since it read */
+    struct memo *memo; /* NULL: MYBEING_MEMO=0, to measure what it gives */
 };
 
 struct sqlite {
@@ -29,6 +38,7 @@ struct sqlite {
     struct file_map *map; /* what readers look at */
     struct writer *writer;
     struct checkpointer *checkpointer;
+    struct touch *touch;
     const uint32_t *change; /* the count of commits; NULL: not known */
     atomic_uint epoch;      /* raised when snapshots should move to the file */
     pthread_key_t mine;
@@ -58,7 +68,7 @@ static err reader_new(struct sqlite *s, struct reader **out)
     assert(r);
     const char *memo = getenv("MYBEING_MEMO");
     bool keeps = !memo || strcmp(memo, "0") != 0;
-    *r = (struct reader){.of = s, .conn = conn, .memo = keeps ? memo_new() : NULL};
+    *r = (struct reader){.of = s, .conn = conn, .memo = keeps ? memo_new(s->touch) : NULL};
     pthread_mutex_init(&r->mu, NULL);
     pthread_mutex_lock(&s->mu);
     r->next_all = s->all;
@@ -102,9 +112,17 @@ static err snapshot(struct reader *r)
     if (r->open && change && r->change == now && r->epoch == epoch)
         return OK;
     TRY(snapshot_end(r));
-    TRY(sq_control(r->conn, SQ_BEGIN));
+    bool exact = false;
+    for (int i = 0; i < TRIES && !exact; i++) {
+        if (i > 0)
+            TRY(sq_control(r->conn, SQ_COMMIT));
+        now = change ? __atomic_load_n(change, __ATOMIC_ACQUIRE) : 0;
+        TRY(sq_control(r->conn, SQ_BEGIN));
+        TRY(sq_control(r->conn, SQ_LOOK));
+        exact = change && __atomic_load_n(change, __ATOMIC_ACQUIRE) == now;
+    }
     if (r->memo)
-        memo_empty(r->memo);
+        memo_snapshot(r->memo, now, exact);
     r->open = true;
     r->change = now;
     r->epoch = epoch;
@@ -155,9 +173,11 @@ static void end_unused(struct sqlite *s, bool all)
             continue; /* it is reading */
         if (all || !r->used)
             (void)!snapshot_end(r);
-        if (!r->open && r->memo)
+        r->unused = r->used ? 0 : r->unused + !all;
+        if (r->unused == UNUSED_LOOKS && r->memo)
             memo_drop(r->memo);
-        r->used = false;
+        if (!all)
+            r->used = false;
         pthread_mutex_unlock(&r->mu);
     }
     pthread_mutex_unlock(&s->mu);
@@ -228,8 +248,11 @@ err sqlite_open(const struct db_options *o, struct db *db)
         s->map = file_map_open(s->path);
     if (e == OK)
         e = checkpointer_open(s, s->path, s->writer, &s->checkpointer);
-    if (e == OK)
+    if (e == OK) {
         s->change = checkpointer_change(s->checkpointer);
+        s->touch = touch_new(s->change);
+        writer_touches(s->writer, s->touch);
+    }
     if (e != OK) {
         sqlite_close(s);
         return e;
@@ -252,6 +275,7 @@ void sqlite_close(struct sqlite *s)
     }
     checkpointer_close(s->checkpointer);
     writer_close(s->writer); /* last of the connections: it folds the log into the file */
+    touch_free(s->touch);
     file_map_close(s->map);
     pthread_mutex_destroy(&s->mu);
     free(s->path);

@@ -1,6 +1,6 @@
 /* SQLite: connections and their statements. Settings and why: DESIGN §1, docs/adr/0001-sqlite.md.
  */
-#include "db/db_internal.h"
+#include "db/touch.h"
 
 #include <assert.h>
 #include <sqlite3.h>
@@ -15,6 +15,7 @@ struct sq_conn {
 static const char *const control_sql[SQ_CONTROLS] = {
     [SQ_BEGIN] = "BEGIN",
     [SQ_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+    [SQ_LOOK] = "SELECT 1 FROM sqlite_schema LIMIT 0",
     [SQ_COMMIT] = "COMMIT",
     [SQ_ROLLBACK] = "ROLLBACK",
     [SQ_SAVEPOINT] = "SAVEPOINT s",
@@ -219,6 +220,11 @@ const uint32_t *sq_change_count(struct sq_conn *c)
         return NULL;
     const uint32_t *header = (const uint32_t *)(uintptr_t)map;
     return header[0] == 3007000 ? &header[2] : NULL; /* the only version there is */
+}
+
+void sq_listen(struct sq_conn *c, struct touch *t)
+{
+    touch_listen(t, c->h);
 }
 
 err sq_use_map(struct sq_conn *c, struct file_map *m)

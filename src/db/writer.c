@@ -9,7 +9,7 @@
  * any other failure the batch is rolled back and run again, now each body in a savepoint of its
  * own, and so are the next few batches: failures come in company. */
 #include "base/log.h"
-#include "db/db_internal.h"
+#include "db/touch.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -24,6 +24,8 @@ struct writer {
     bool single;          /* MYBEING_BATCH=1: each alone, to measure what grouping gives */
     unsigned guarded;     /* so many batches still run with savepoints */
     atomic_int wal_pages;
+    struct touch *touch;
+    bool listening; /* conn tells it */
 
     pthread_t thread;
     pthread_mutex_t mu;
@@ -37,6 +39,7 @@ struct batch {
     size_t n;
     struct after_set after;
     bool guarded; /* each body in a savepoint */
+    bool script;  /* one ran a script: nobody knows what it changed */
 };
 
 static _Thread_local bool me;
@@ -94,6 +97,7 @@ static err run_once(struct db_post *p, struct db_tx *tx)
 
 static void keep_after(struct batch *b, const struct db_tx *tx)
 {
+    b->script |= tx->script;
     for (unsigned i = 0; i < tx->after.n; i++)
         after_add(&b->after, tx->after.fn[i]);
 }
@@ -153,6 +157,7 @@ static void reopen(struct writer *w)
 {
     sq_conn_close(w->conn);
     w->conn = NULL;
+    w->listening = false;
     if (sq_conn_open(w->path, SQ_WRITE, false, &w->conn) == OK)
         sq_count_wal(w->conn, &w->wal_pages);
     else
@@ -185,6 +190,14 @@ static bool commit_failed(struct writer *w, struct batch *b, err e)
     return true;
 }
 
+static void begun(struct writer *w)
+{
+    if (!w->listening)
+        sq_listen(w->conn, w->touch);
+    w->listening = true;
+    touch_begin(w->touch);
+}
+
 static void rewind_post(struct db_post *p)
 {
     if (p->mem)
@@ -202,6 +215,9 @@ static bool run_together(struct writer *w, struct batch *b, struct db_post **cul
         batch_fail(b, e);
         return true;
     }
+    begun(w);
+    b->script = false;
+    int64_t before = sq_changes(w->conn);
     for (struct db_post *p = b->first; p; p = p->next) {
         enum ran ran = b->guarded ? run_guarded(w, b, p) : run_bare(w, b, p);
         if (ran == RAN)
@@ -218,6 +234,8 @@ static bool run_together(struct writer *w, struct batch *b, struct db_post **cul
         return run_together(w, b, culprit);
     }
     e = sq_control(w->conn, SQ_COMMIT);
+    if (e == OK)
+        touch_end(w->touch, sq_changes(w->conn) != before, b->script);
     return e == OK || commit_failed(w, b, e);
 }
 
@@ -271,14 +289,18 @@ static void run_schema(struct writer *w, struct batch *b)
     err_clear();
     err e = w->conn ? sq_exec(w->conn, "PRAGMA foreign_keys=OFF; BEGIN IMMEDIATE")
                     : FAIL(ERR_DB, "the database file can't be opened");
-    if (e == OK)
+    if (e == OK) {
+        begun(w);
         e = p->fn(&tx, p->mem, p->arg);
+    }
     if (e == OK)
         e = tx.broken;
     if (e == OK)
         e = sq_foreign_key_check(w->conn);
     if (e == OK)
         e = sq_control(w->conn, SQ_COMMIT);
+    if (e == OK)
+        touch_end(w->touch, false, true);
     post_result(p, e);
     if (w->conn) {
         roll_back(w);
@@ -398,6 +420,13 @@ err writer_call(struct writer *w, struct arena *mem, db_fn fn, void *arg, bool s
     if (c.post.result != OK)
         err_restore(&c.why);
     return c.post.result;
+}
+
+void writer_touches(struct writer *w, struct touch *t)
+{
+    pthread_mutex_lock(&w->mu); /* its thread looks after a post, which takes the lock too */
+    w->touch = t;
+    pthread_mutex_unlock(&w->mu);
 }
 
 int writer_wal_pages(struct writer *w)

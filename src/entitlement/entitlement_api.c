@@ -30,7 +30,8 @@ static err state_get(struct req *r, const struct caller *c, struct entitlement_s
     return entitlement_state_get(r->tx, r->mem, r->app, c, SV_NULL, r->now, out);
 }
 
-/* A member's answer depends on nothing but rows and time: it is kept while nobody commits. */
+/* A member's answer depends on nothing but their rows and the time: it is kept while no commit
+ * touches them. */
 static const char kept_answer[] = "entitlements";
 
 static bool answer_kept(struct req *r)
@@ -45,7 +46,7 @@ static bool answer_kept(struct req *r)
 
 static void answer_keep(const struct req *r, const struct jw *w, ts until)
 {
-    if (!user_id_none(&r->member))
+    if (!user_id_none(&r->member) && ts_before(r->now, until))
         db_text_keep(r->tx, sv_from(kept_answer), user_id_sv(&r->member), r->now, until,
                      buf_sv(w->out));
 }

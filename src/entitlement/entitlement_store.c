@@ -105,11 +105,9 @@ static err offers_get(struct db_tx *tx, struct arena *mem, const struct caller *
     size_t n;
     TRY(q_discount_of_member(tx, mem, &in, &rows, &n));
     struct discount_offer *o = ARENA_ARRAY(mem, struct discount_offer, n + 1);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         o[i] = offer_from(&rows[i]);
-        ts until = ts_next(out->same_until, o[i].until, out->now);
-        out->same_until = ts_next(until, o[i].from, out->now);
-    }
+    out->same_until = out->now; /* how often they were used is counted in rows of others as well */
     out->offers = o;
     out->noffers = n;
     return OK;

@@ -24,7 +24,7 @@ static void test_rows_come_back_as_they_were(void **state)
 {
     (void)state;
     ARENA_AUTO mem = arena_new(0);
-    struct memo *m = memo_new();
+    struct memo *m = memo_new(NULL);
     struct db_val in = blob("a\0b", 3), other = blob("a\0c", 3);
     struct db_val v[] = {{DB_TEXT, 0, SV("first")}, {DB_NULL, INT64_MIN, SV_NULL},
                          {DB_INT, -7, SV_NULL},     {DB_TEXT, 0, SV("")},
@@ -88,7 +88,7 @@ static void test_full(void **state)
 {
     (void)state;
     ARENA_AUTO mem = arena_new(0);
-    struct memo *m = memo_new();
+    struct memo *m = memo_new(NULL);
     put_many(m, 2000);
     assert_in_range(count_kept(m, mem, 2000), 1990, 2000);
     put_many(m, 20000);
@@ -162,7 +162,7 @@ static void test_every_commit_is_seen(void **state)
 static void test_texts_have_their_time(void **state)
 {
     (void)state;
-    struct memo *m = memo_new();
+    struct memo *m = memo_new(NULL);
     const sv what = SV("answers"), key = SV("usr_1");
     sv got;
     assert_false(memo_text_get(m, what, key, (ts){10}, &got));

@@ -1,0 +1,149 @@
+#include "db/touch.h"
+
+#include <assert.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+
+#define BUCKETS 16384 /* a power of two; two owners in one: a touch too many */
+
+struct touch {
+    const uint32_t *count;
+    _Atomic uint32_t accounted; /* the last commit whose touches are in `at` */
+    atomic_uint generation;
+    _Atomic uint32_t *at; /* by bucket: the last commit that touched it */
+    /* the writer's own */
+    uint32_t begun; /* the count when its transaction began */
+    uint32_t *rows; /* buckets touched in it */
+    size_t n, cap;
+};
+
+struct touch *touch_new(const uint32_t *count)
+{
+    struct touch *t = calloc(1, sizeof *t);
+    assert(t);
+    t->at = calloc(BUCKETS, sizeof *t->at);
+    assert(t->at);
+    t->count = count;
+    atomic_store(&t->accounted, count ? __atomic_load_n(count, __ATOMIC_ACQUIRE) : 0);
+    return t;
+}
+
+void touch_free(struct touch *t)
+{
+    if (!t)
+        return;
+    free(t->at);
+    free(t->rows);
+    free(t);
+}
+
+uint32_t touch_bucket(sv owner)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a; ids end in random digits */
+    for (size_t i = 0; i < owner.n; i++)
+        h = (h ^ (unsigned char)owner.p[i]) * UINT64_C(0x100000001b3);
+    return (uint32_t)(h ^ h >> 32) & (BUCKETS - 1);
+}
+
+/* -------- the writer -------- */
+
+/* All that was kept is lost: first the new generation, then what it accounts for. */
+static void touch_all(struct touch *t, uint32_t count)
+{
+    atomic_fetch_add_explicit(&t->generation, 1, memory_order_release);
+    atomic_store_explicit(&t->accounted, count, memory_order_release);
+}
+
+void touch_begin(struct touch *t)
+{
+    t->n = 0;
+    if (!t->count)
+        return;
+    t->begun = __atomic_load_n(t->count, __ATOMIC_ACQUIRE);
+    if (t->begun != atomic_load_explicit(&t->accounted, memory_order_relaxed))
+        touch_all(t, t->begun); /* somebody else's commit */
+}
+
+void touch_row(struct touch *t, sv owner)
+{
+    uint32_t bucket = touch_bucket(owner);
+    if (t->n > 0 && t->rows[t->n - 1] == bucket)
+        return;
+    if (t->n == t->cap) {
+        t->cap = t->cap ? t->cap * 2 : 256;
+        t->rows = realloc(t->rows, t->cap * sizeof *t->rows);
+        assert(t->rows);
+    }
+    t->rows[t->n++] = bucket;
+}
+
+void touch_end(struct touch *t, bool wrote, bool unknown)
+{
+    if (!t->count)
+        return;
+    if (unknown) {
+        touch_all(t, __atomic_load_n(t->count, __ATOMIC_ACQUIRE));
+    } else if (wrote) {
+        uint32_t number = t->begun + 1; /* nobody else could commit in between */
+        uint32_t now = __atomic_load_n(t->count, __ATOMIC_ACQUIRE);
+        if (now == number) {
+            for (size_t i = 0; i < t->n; i++)
+                atomic_store_explicit(&t->at[t->rows[i]], number, memory_order_relaxed);
+            atomic_store_explicit(&t->accounted, number, memory_order_release);
+        } else if (now != t->begun) {
+            touch_all(t, now); /* somebody else was as quick */
+        }
+    }
+    t->n = 0;
+}
+
+static const struct db_owned *owned(const char *table)
+{
+    for (unsigned i = 0; i < db_owned_n; i++)
+        if (strcmp(db_owned[i].table, table) == 0)
+            return &db_owned[i];
+    return NULL;
+}
+
+/* One version of the row, as it was or will be. */
+static void row_version(struct touch *t, sqlite3 *h, unsigned column,
+                        int (*version)(sqlite3 *, int, sqlite3_value **))
+{
+    sqlite3_value *v = NULL;
+    const char *p =
+        version(h, (int)column, &v) == SQLITE_OK && v ? (const char *)sqlite3_value_text(v) : NULL;
+    if (p)
+        touch_row(t, (sv){p, (size_t)sqlite3_value_bytes(v)});
+}
+
+/* Before a row is inserted, changed or deleted, by a foreign key as well. */
+static void on_row(void *arg, sqlite3 *h, int op, const char *schema, const char *table,
+                   sqlite3_int64 old_rowid, sqlite3_int64 new_rowid)
+{
+    (void)schema, (void)old_rowid, (void)new_rowid;
+    struct touch *t = arg;
+    const struct db_owned *o = owned(table);
+    if (o && op != SQLITE_INSERT)
+        row_version(t, h, o->column, sqlite3_preupdate_old);
+    if (o && op != SQLITE_DELETE)
+        row_version(t, h, o->column, sqlite3_preupdate_new);
+}
+
+void touch_listen(struct touch *t, struct sqlite3 *h)
+{
+    (void)sqlite3_preupdate_hook(h, on_row, t);
+}
+
+/* -------- readers: counts go around, so they are compared by their difference -------- */
+
+bool touch_accounted(const struct touch *t, uint32_t count, unsigned *generation)
+{
+    uint32_t accounted = atomic_load_explicit(&t->accounted, memory_order_acquire);
+    *generation = atomic_load_explicit(&t->generation, memory_order_acquire);
+    return t->count && (int32_t)(accounted - count) >= 0;
+}
+
+bool touch_since(const struct touch *t, uint32_t bucket, uint32_t count)
+{
+    return (int32_t)(atomic_load_explicit(&t->at[bucket], memory_order_relaxed) - count) > 0;
+}

@@ -1,0 +1,41 @@
+/* Whose rows commits have changed, so that what readers keep of others' rows (memo.h) outlives a
+ * commit.
+ *
+ * Queries marked `-- kept` read rows of one owner alone; sqlgen knows their tables and the owner's
+ * column in each (db_owned). SQLite tells the writer of every row that changes; the owner's bucket
+ * gets the number of the commit. Numbers are SQLite's own count of commits in the header of its
+ * log. A commit that is not ours (another process has the file open too), or of which we do not
+ * know what it changed (scripts, schemas), is nobody's: it touches all.
+ *
+ * The writer calls touch_begin, touch_end; a reader looks when it has a snapshot whose number it
+ * knows. */
+#pragma once
+#include "db/db_internal.h"
+
+struct touch;
+struct touch *
+touch_new(const uint32_t *count); /* count: sq_change_count; NULL: everything touches all */
+void touch_free(struct touch *t);
+
+/* The bucket of an owner. */
+uint32_t touch_bucket(sv owner);
+
+/* -------- the writer, which holds the database's lock from the one to the other -------- */
+void touch_begin(struct touch *t);
+/* A row of this owner changes in the transaction that was begun. */
+void touch_row(struct touch *t, sv owner);
+/* It was committed. `wrote`: it changed rows, and all of them were told; else: it changed none.
+ * `unknown`: nobody knows what it changed. */
+void touch_end(struct touch *t, bool wrote, bool unknown);
+
+/* From now on SQLite tells of each row that changes through this connection, which must end before
+ * t. */
+struct sqlite3;
+void touch_listen(struct touch *t, struct sqlite3 *h);
+
+/* -------- readers -------- */
+/* True: every commit up to `count` is accounted for in the buckets of this *generation (a number
+ * that changes with each commit that touches all: what was kept before is lost). */
+bool touch_accounted(const struct touch *t, uint32_t count, unsigned *generation);
+/* Has a commit after `count` touched the bucket? */
+bool touch_since(const struct touch *t, uint32_t bucket, uint32_t count);

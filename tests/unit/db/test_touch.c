@@ -1,0 +1,457 @@
+/* What is kept of one owner's rows outlives the commits that touch others', and no other. */
+#include "db/touch.h"
+#include "fixture.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+/* -------- texts that count their making -------- */
+
+struct ask {
+    const char *owner;
+    bool made;
+};
+
+static err ask_text(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct ask *a = arg;
+    sv text;
+    (void)mem;
+    a->made = !db_text_kept(tx, SV("test"), sv_from(a->owner), (ts){0}, &text);
+    if (a->made)
+        db_text_keep(tx, SV("test"), sv_from(a->owner), (ts){0}, TS_NONE, SV("x"));
+    return OK;
+}
+
+static bool was_kept(struct fixture *f, const char *owner)
+{
+    struct ask a = {.owner = owner};
+    assert_int_equal(db_read(f->db, f->mem, ask_text, &a), OK);
+    return !a.made;
+}
+
+static void warm(struct fixture *f)
+{
+    for (int i = 0; i < 3; i++)
+        (void)was_kept(f, "usr_a"), (void)was_kept(f, "usr_b");
+    assert_true(was_kept(f, "usr_a") && was_kept(f, "usr_b"));
+}
+
+/* -------- statements past the generated functions: what they change is told by SQLite alone
+ * -------- */
+
+struct change {
+    const char *sql;
+    bool fail; /* after it wrote */
+};
+
+static err change(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    const struct change *c = arg;
+    (void)mem;
+    TRY(sq_exec(tx->sq, c->sql));
+    return c->fail ? FAIL(ERR_VALIDATION, "on purpose") : OK;
+}
+
+static void run(struct fixture *f, const char *sql)
+{
+    struct change c = {.sql = sql};
+    assert_int_equal(db_write(f->db, f->mem, change, &c), OK);
+}
+
+#define ACCOUNT(id)                                                                                \
+    "INSERT INTO account (id, admin, created_at, updated_at) VALUES ('" id "', 0, 1, 1);"
+
+/* By table: every way in which a row of usr_a can come, change and go. */
+static const char *const of_a[] = {
+    /* session */
+    "INSERT INTO session (id, token_hash, account_id, via, created_at, last_seen_at, expires_at) "
+    "VALUES "
+    "('ses_a', x'01', 'usr_a', 'password', 1, 1, 2)",
+    "UPDATE session SET last_seen_at = 5 WHERE id = 'ses_a'",
+    "DELETE FROM session WHERE id = 'ses_a'",
+    /* account */
+    "UPDATE account SET email = 'a@x', email_key = 'a@x' WHERE id = 'usr_a'",
+    /* subscription */
+    "INSERT INTO subscription (id, member, status, cancel_at_period_end, collection_paused, "
+    "invoice_known, as_of, "
+    "source, rank, digest) VALUES ('sub_1', 'usr_a', 'active', 0, 0, 0, 1, 1, 1, 1)",
+    "INSERT INTO subscription (id, member, status, cancel_at_period_end, collection_paused, "
+    "invoice_known, as_of, "
+    "source, rank, digest) VALUES ('sub_1', 'usr_a', 'active', 0, 0, 0, 1, 1, 1, 1) "
+    "ON CONFLICT (id) DO UPDATE SET status = 'past_due'",
+    "UPDATE subscription SET paid_through = 7",
+    "UPDATE subscription SET member = NULL",
+    "UPDATE subscription SET member = 'usr_a'",
+    "DELETE FROM subscription",
+    /* allowance_use: its key is the table's own order */
+    "INSERT INTO allowance_use VALUES ('usr_a', 1, 'quiz', 1, 2, 'quiz:x', NULL, 1)",
+    "INSERT INTO allowance_use VALUES ('usr_a', 1, 'quiz', 1, 2, 'quiz:x', NULL, 1) "
+    "ON CONFLICT (member, cycle_start, kind, number) DO UPDATE SET used_at = 3",
+    "UPDATE allowance_use SET item = 'quiz:y' WHERE member = 'usr_a'",
+    "UPDATE allowance_use SET number = 2",
+    "DELETE FROM allowance_use WHERE member = 'usr_a'",
+    /* discount_slot */
+    "INSERT INTO discount_slot VALUES ('pur_1', 'usr_a', 1, 2, 'quiz', 1, 'held', 1)",
+    "UPDATE discount_slot SET state = 'consumed'",
+    "DELETE FROM discount_slot",
+    /* purchase: a visitor's is claimed */
+    "INSERT INTO purchase (id, visitor, item, list_price, price, currency, discount_kind, status, "
+    "never_opened, "
+    "mismatch, late, revision, created_at, changed_at) VALUES ('pur_1', 'vis_1', 'quiz:x', 1, 1, "
+    "'usd', 'none', "
+    "'paid', 0, 0, 0, 0, 1, 1); UPDATE purchase SET member = 'usr_a'",
+    "UPDATE purchase SET status = 'refunded'",
+    "DELETE FROM purchase",
+    /* item_grant */
+    "INSERT INTO item_grant (id, member, item, granted_by, created_at) VALUES ('grt_1', 'usr_a', "
+    "'quiz:x', 'usr_c', 1)",
+    "UPDATE item_grant SET revoked_at = 5",
+    "DELETE FROM item_grant",
+    /* manual_discount */
+    "INSERT INTO manual_discount (id, member, percent, created_by, created_at) VALUES ('dis_1', "
+    "'usr_a', 5, 'usr_c', 1)",
+    "UPDATE manual_discount SET disabled_at = 5",
+    "DELETE FROM manual_discount",
+    /* the AI's day */
+    "INSERT INTO ai_quota_period VALUES ('usr_a', 1)",
+    "INSERT INTO ai_quota_period VALUES ('usr_a', 1) ON CONFLICT (owner) DO UPDATE SET ends_at = 9",
+    "DELETE FROM ai_quota_period",
+    "INSERT INTO ai_quota_slot VALUES ('usr_a', 1, 1, 'con_1', 1)",
+    "UPDATE ai_quota_slot SET messages = 2",
+    "UPDATE ai_quota_slot SET owner = 'usr_c'",
+    "UPDATE ai_quota_slot SET owner = 'usr_a'",
+    "DELETE FROM ai_quota_slot",
+    /* by a foreign key */
+    "INSERT INTO session (id, token_hash, account_id, via, created_at, last_seen_at, expires_at) "
+    "VALUES "
+    "('ses_a', x'01', 'usr_a', 'password', 1, 1, 2)",
+    "DELETE FROM account WHERE id = 'usr_a'",
+};
+
+static void test_every_way_a_row_changes(void **state)
+{
+    struct fixture *f = *state;
+    run(f, ACCOUNT("usr_a") ACCOUNT("usr_b") ACCOUNT("usr_c"));
+    for (size_t i = 0; i < sizeof of_a / sizeof *of_a; i++) {
+        warm(f);
+        run(f, of_a[i]);
+        if (was_kept(f, "usr_a"))
+            fail_msg("was not told: %s", of_a[i]);
+        if (!was_kept(f, "usr_b"))
+            fail_msg("touched another: %s", of_a[i]);
+    }
+}
+
+/* Only what goes with the account: nothing else of the transaction says usr_a. */
+static void test_foreign_keys(void **state)
+{
+    struct fixture *f = *state;
+    run(f,
+        ACCOUNT("usr_a") ACCOUNT(
+            "usr_b") "INSERT INTO item_grant (id, member, item, granted_by, created_at) VALUES "
+                     "('grt_1', 'usr_a', 'quiz:x', "
+                     "'usr_c', 1); "
+                     "CREATE TABLE parent (id text PRIMARY KEY); INSERT INTO parent VALUES ('p');"
+                     "DROP TABLE item_grant; CREATE TABLE item_grant (id text, member text, of "
+                     "text REFERENCES parent (id) ON "
+                     "DELETE CASCADE); INSERT INTO item_grant VALUES ('grt_1', 'usr_a', 'p')");
+    warm(f);
+    run(f, "DELETE FROM parent");
+    assert_false(was_kept(f, "usr_a"));
+    assert_true(was_kept(f, "usr_b"));
+}
+
+static err nothing(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    (void)tx, (void)mem, (void)arg;
+    return OK;
+}
+
+static void test_what_touches_nobody(void **state)
+{
+    struct fixture *f = *state;
+    run(f, ACCOUNT("usr_a") ACCOUNT("usr_b") ACCOUNT("usr_c"));
+    struct change failing = {"UPDATE account SET name = 'x' WHERE id = 'usr_c'", true};
+    for (int i = 0; i < 20; i++) {
+        warm(f);
+        run(f,
+            "INSERT INTO setting VALUES ('k', 'v') ON CONFLICT (name) DO UPDATE SET value = 'w'");
+        assert_true(was_kept(f, "usr_a"));
+        assert_int_equal(db_write(f->db, f->mem, nothing, NULL), OK);
+        assert_int_equal(db_write(f->db, f->mem, change, &failing), ERR_VALIDATION);
+        assert_true(was_kept(f, "usr_a"));
+        run(f, "UPDATE account SET name = 'y' WHERE id = 'usr_c'");
+        assert_true(was_kept(f, "usr_a"));
+    }
+}
+
+static void test_what_touches_all(void **state)
+{
+    struct fixture *f = *state;
+    sqlite3 *other; /* as another process has it */
+    struct change schema = {"CREATE TABLE t (x bigint); DROP TABLE t", false};
+    char script[] = "INSERT INTO setting VALUES ('s', 'x'); DELETE FROM setting WHERE name = 's'";
+    run(f, ACCOUNT("usr_a") ACCOUNT("usr_b") ACCOUNT("usr_c"));
+    assert_int_equal(sqlite3_open(f->url + strlen("sqlite:"), &other), SQLITE_OK);
+    for (int i = 0; i < 5; i++) {
+        warm(f);
+        assert_int_equal(db_write(f->db, f->mem, run_script, script), OK);
+        assert_false(was_kept(f, "usr_a") || was_kept(f, "usr_b"));
+        warm(f);
+        assert_int_equal(db_write_schema(f->db, f->mem, change, &schema), OK);
+        assert_false(was_kept(f, "usr_a") || was_kept(f, "usr_b"));
+        warm(f);
+        assert_int_equal(
+            sqlite3_exec(other, "UPDATE account SET name = 'z' WHERE id = 'usr_c'", 0, 0, 0),
+            SQLITE_OK);
+        assert_false(was_kept(f, "usr_a") || was_kept(f, "usr_b"));
+        warm(f);
+        assert_int_equal(sqlite3_exec(other,
+                                      "INSERT INTO setting VALUES ('k', 'v') ON CONFLICT (name) DO "
+                                      "UPDATE SET value = 'w'",
+                                      0, 0, 0),
+                         SQLITE_OK);
+        run(f, "UPDATE account SET name = 'y' WHERE id = 'usr_c'"); /* ours behind theirs */
+        assert_false(was_kept(f, "usr_a") || was_kept(f, "usr_b"));
+    }
+    sqlite3_close(other);
+}
+
+/* -------- random lives: what is kept is what is there -------- */
+
+static unsigned rnd(unsigned below)
+{
+    static uint64_t x = 88172645463325252u;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return (unsigned)(x >> 20) % below;
+}
+
+struct seen {
+    char owner[16];
+    uint64_t digest;
+};
+
+static void add(uint64_t *h, int64_t v)
+{
+    *h = (*h ^ (uint64_t)v) * UINT64_C(0x100000001b3);
+}
+
+/* The member's rows by three kept queries, and what the session of that token says. */
+static err see(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct seen *s = arg;
+    struct entitlement_member_row *held;
+    struct billing_access_row *subs;
+    struct chat_member_standing_row day;
+    struct session_auth_row who;
+    size_t n, m;
+    bool standing, session;
+    sv member = sv_from(s->owner);
+    uint64_t h = 1;
+    TRY(q_session_auth(tx, mem, &(struct session_auth_in){member}, &who, &session));
+    TRY(q_billing_access(tx, mem, &(struct billing_access_in){member}, &subs, &n));
+    TRY(q_entitlement_member(tx, mem, &(struct entitlement_member_in){member}, &held, &m));
+    TRY(q_chat_member_standing(tx, mem, &(struct chat_member_standing_in){member}, &day,
+                               &standing));
+    add(&h, session ? who.last_seen_at.ms + 7 * (who.account_id.p[4]) : -1);
+    for (size_t i = 0; i < n; i++)
+        add(&h, subs[i].paid_through.ms);
+    for (size_t i = 0; i < m; i++)
+        add(&h, held[i].number + 1000 * held[i].what.p[0]);
+    add(&h, standing ? day.ends_at.ms + day.used : -1);
+    s->digest = h;
+    return OK;
+}
+
+static void some_change(char sql[600])
+{
+    char a = (char)('a' + rnd(6)), b = (char)('a' + rnd(6));
+    unsigned v = rnd(1000), k = 1 + rnd(3);
+    switch (rnd(12)) {
+    case 0:
+        snprintf(sql, 600,
+                 "INSERT INTO session (id, token_hash, account_id, via, created_at, last_seen_at, "
+                 "expires_at) VALUES "
+                 "('ses_%c', CAST('usr_%c' AS blob), 'usr_%c', 'p', 1, %u, 2) ON CONFLICT (id) DO "
+                 "UPDATE SET last_seen_at = %u",
+                 a, a, b, v, v);
+        break;
+    case 1:
+        snprintf(sql, 600, "DELETE FROM session WHERE account_id = 'usr_%c'", a);
+        break;
+    case 2:
+        snprintf(sql, 600, "UPDATE session SET account_id = 'usr_%c' WHERE account_id = 'usr_%c'",
+                 a, b);
+        break;
+    case 3:
+        snprintf(sql, 600,
+                 "INSERT INTO subscription (id, member, status, cancel_at_period_end, "
+                 "collection_paused, invoice_known, "
+                 "as_of, source, rank, digest, paid_through) VALUES ('sub_%u', 'usr_%c', 'active', "
+                 "0, 0, 0, 1, 1, 1, 1, %u) "
+                 "ON CONFLICT (id) DO UPDATE SET paid_through = %u, member = 'usr_%c'",
+                 k, a, v, v, b);
+        break;
+    case 4:
+        snprintf(sql, 600, "UPDATE subscription SET paid_through = paid_through + 1");
+        break;
+    case 5:
+        snprintf(sql, 600,
+                 "INSERT INTO allowance_use VALUES ('usr_%c', 1, 'quiz', %u, 2, 'quiz:%u', NULL, "
+                 "1) ON CONFLICT DO NOTHING",
+                 a, k, v);
+        break;
+    case 6:
+        snprintf(sql, 600, "DELETE FROM allowance_use WHERE number = %u", k);
+        break;
+    case 7:
+        snprintf(sql, 600,
+                 "INSERT INTO ai_quota_period VALUES ('usr_%c', %u) ON CONFLICT (owner) DO UPDATE "
+                 "SET ends_at = %u",
+                 a, v, v);
+        break;
+    case 8:
+        snprintf(sql, 600,
+                 "INSERT INTO ai_quota_slot SELECT owner, ends_at, %u, 'c', 1 FROM ai_quota_period "
+                 "WHERE true ON CONFLICT DO NOTHING",
+                 k);
+        break;
+    case 9:
+        snprintf(sql, 600, "DELETE FROM account WHERE id = 'usr_%c'", a);
+        break;
+    case 10:
+        snprintf(sql, 600,
+                 "INSERT INTO account (id, admin, created_at, updated_at) VALUES ('usr_%c', 0, 1, "
+                 "1) ON CONFLICT DO NOTHING",
+                 a);
+        break;
+    default:
+        snprintf(
+            sql, 600,
+            "INSERT INTO setting VALUES ('k', '%u') ON CONFLICT (name) DO UPDATE SET value = '%u'",
+            v, v);
+    }
+}
+
+/* Another database handle, as of another process, that keeps nothing. */
+static struct db *second(struct fixture *f)
+{
+    struct db_options o = {.url = sv_from(f->url)};
+    struct db *db;
+    setenv("MYBEING_MEMO", "0", 1);
+    assert_int_equal(db_open(&o, &db), OK);
+    ARENA_AUTO mem = arena_new(0);
+    assert_int_equal(db_read(db, mem, nothing, NULL), OK); /* it asks when it first reads */
+    unsetenv("MYBEING_MEMO");
+    return db;
+}
+
+static void test_random_lives(void **state)
+{
+    struct fixture *f = *state;
+    struct db *plain = second(f);
+    run(f, ACCOUNT("usr_a") ACCOUNT("usr_b") ACCOUNT("usr_c") ACCOUNT("usr_d"));
+    for (int step = 0; step < 4000; step++) {
+        char sql[600];
+        some_change(sql);
+        struct change c = {sql, rnd(10) == 0};
+        struct db *where = rnd(12) == 0 ? plain : f->db;
+        err e = db_write(where, f->mem, change, &c); /* some fail by themselves as well */
+        assert_true(e == OK || e == ERR_VALIDATION || e == ERR_FOREIGN_KEY || e == ERR_UNIQUE ||
+                    e == ERR_INTERNAL);
+        for (char who = 'a'; who <= 'f'; who++) {
+            struct seen kept = {.owner = ""}, real;
+            snprintf(kept.owner, sizeof kept.owner, "usr_%c", who);
+            real = kept;
+            for (unsigned times = 1 + rnd(2); times > 0; times--)
+                assert_int_equal(db_read(f->db, f->mem, see, &kept), OK);
+            assert_int_equal(db_read(plain, f->mem, see, &real), OK);
+            if (kept.digest != real.digest)
+                fail_msg("step %d: %s is not what is there, after: %s", step, kept.owner, sql);
+            arena_reset(f->mem);
+        }
+    }
+    db_close(plain);
+}
+
+/* -------- one snapshot -------- */
+
+struct pair {
+    int64_t kept, read;
+};
+
+/* A row that is kept, then one that never is. */
+static err both(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct pair *p = arg;
+    struct session_auth_row who;
+    struct setting_get_row row;
+    bool found;
+    TRY(q_session_auth(tx, mem, &(struct session_auth_in){SV("usr_a")}, &who, &found));
+    p->kept = who.last_seen_at.ms;
+    TRY(q_setting_get(tx, mem, &(struct setting_get_in){SV("k")}, &row, &found));
+    p->read = strtoll(row.value.p, NULL, 10);
+    return OK;
+}
+
+struct counting {
+    struct fixture *f;
+    atomic_bool stop;
+};
+
+static void *count_up(void *arg)
+{
+    struct counting *c = arg;
+    ARENA_AUTO mem = arena_new(0);
+    for (int v = 2; !atomic_load(&c->stop); v++) {
+        char sql[200];
+        snprintf(sql, sizeof sql,
+                 "UPDATE session SET last_seen_at = %d; UPDATE setting SET value = '%d' WHERE name "
+                 "= 'k'",
+                 v, v);
+        struct change one = {.sql = sql};
+        assert_int_equal(db_write(c->f->db, mem, change, &one), OK);
+    }
+    return NULL;
+}
+
+/* What is kept and what is read are of one snapshot, while another thread commits. */
+static void test_one_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    struct counting c = {.f = f};
+    pthread_t t;
+    int64_t last = 0;
+    int seen = 0;
+    run(f, ACCOUNT("usr_a") "INSERT INTO session (id, token_hash, account_id, via, created_at, "
+                            "last_seen_at, expires_at) "
+                            "VALUES ('ses_a', CAST('usr_a' AS blob), 'usr_a', 'p', 1, 1, 2); "
+                            "INSERT INTO setting VALUES ('k', '1')");
+    assert_int_equal(pthread_create(&t, NULL, count_up, &c), 0);
+    for (int i = 0; i < 100000 && seen < 1000; i++) {
+        struct pair p;
+        assert_int_equal(db_read(f->db, f->mem, both, &p), OK);
+        assert_int_equal(p.kept, p.read);
+        assert_true(p.kept >= last);
+        seen += p.kept > last;
+        last = p.kept;
+        arena_reset(f->mem);
+    }
+    atomic_store(&c.stop, true);
+    pthread_join(t, NULL);
+    assert_true(seen > 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {ON_SQLITE(test_every_way_a_row_changes),
+                                       ON_SQLITE(test_foreign_keys),
+                                       ON_SQLITE(test_what_touches_nobody),
+                                       ON_SQLITE(test_what_touches_all),
+                                       ON_SQLITE(test_random_lives),
+                                       ON_SQLITE(test_one_snapshot)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
