@@ -12,9 +12,10 @@ struct touch {
     atomic_uint generation;
     _Atomic uint32_t *at; /* by bucket: the last commit that touched it */
     /* the writer's own */
-    uint32_t begun; /* the count when its transaction began */
-    uint32_t *rows; /* buckets touched in it */
-    size_t n, cap;
+    uint32_t begun;         /* the count when its transaction began */
+    uint16_t rows[BUCKETS]; /* buckets touched in it, each once */
+    uint64_t known[BUCKETS / 64];
+    unsigned n;
 };
 
 struct touch *touch_new(const uint32_t *count)
@@ -33,7 +34,6 @@ void touch_free(struct touch *t)
     if (!t)
         return;
     free(t->at);
-    free(t->rows);
     free(t);
 }
 
@@ -54,9 +54,15 @@ static void touch_all(struct touch *t, uint32_t count)
     atomic_store_explicit(&t->accounted, count, memory_order_release);
 }
 
+static void forget_rows(struct touch *t)
+{
+    while (t->n > 0)
+        t->known[t->rows[--t->n] / 64] = 0;
+}
+
 void touch_begin(struct touch *t)
 {
-    t->n = 0;
+    forget_rows(t);
     if (!t->count)
         return;
     t->begun = __atomic_load_n(t->count, __ATOMIC_ACQUIRE);
@@ -67,14 +73,11 @@ void touch_begin(struct touch *t)
 void touch_row(struct touch *t, sv owner)
 {
     uint32_t bucket = touch_bucket(owner);
-    if (t->n > 0 && t->rows[t->n - 1] == bucket)
+    uint64_t bit = UINT64_C(1) << bucket % 64;
+    if (t->known[bucket / 64] & bit)
         return;
-    if (t->n == t->cap) {
-        t->cap = t->cap ? t->cap * 2 : 256;
-        t->rows = realloc(t->rows, t->cap * sizeof *t->rows);
-        assert(t->rows);
-    }
-    t->rows[t->n++] = bucket;
+    t->known[bucket / 64] |= bit;
+    t->rows[t->n++] = (uint16_t)bucket;
 }
 
 void touch_end(struct touch *t, bool wrote, bool unknown)
@@ -94,7 +97,7 @@ void touch_end(struct touch *t, bool wrote, bool unknown)
             touch_all(t, now); /* somebody else was as quick */
         }
     }
-    t->n = 0;
+    forget_rows(t);
 }
 
 static const struct db_owned *owned(const char *table)
