@@ -107,6 +107,19 @@ sv arena_sv(struct arena *a, sv s)
     return (sv){arena_cstr(a, s), s.n};
 }
 
+sv arena_join(struct arena *a, sv first, sv second, sv third)
+{
+    const sv parts[] = {first, second, third};
+    char *p = arena_alloc(a, first.n + second.n + third.n + 1), *to = p;
+    for (size_t i = 0; i < 3; i++) {
+        if (parts[i].n > 0)
+            memcpy(to, parts[i].p, parts[i].n);
+        to += parts[i].n;
+    }
+    *to = '\0';
+    return (sv){p, (size_t)(to - p)};
+}
+
 sv arena_printf(struct arena *a, const char *fmt, ...)
 {
     char text[256]; /* most fit: formatted once */

@@ -27,7 +27,7 @@ sv chat_network_of(struct arena *mem, sv address)
 
 sv chat_quota_key(struct arena *mem, sv owner)
 {
-    return arena_printf(mem, "ai-quota:%.*s", SV_ARG(owner));
+    return arena_join(mem, SV("ai-quota:"), owner, SV_NULL);
 }
 
 err chat_quota_lock(struct db_tx *tx, struct arena *mem, sv owner)

@@ -12,7 +12,7 @@ struct chat_owner chat_owner_of(const struct req *r)
 
 static sv body_place(struct arena *mem, sv conversation, sv message)
 {
-    return arena_printf(mem, "%.*s/%.*s", SV_ARG(conversation), SV_ARG(message));
+    return arena_join(mem, conversation, SV("/"), message);
 }
 
 err chat_body_seal(struct arena *mem, sv conversation, sv message, sv plain, int64_t *key_id,
@@ -30,7 +30,7 @@ err chat_body_unseal(struct arena *mem, sv conversation, sv message, sv sealed, 
 /* Title and context of a conversation. */
 static sv part_place(struct arena *mem, sv conversation, const char *part)
 {
-    return arena_printf(mem, "%.*s#%s", SV_ARG(conversation), part);
+    return arena_join(mem, conversation, SV("#"), sv_from(part));
 }
 
 err chat_conversation_get(struct db_tx *tx, struct arena *mem, const struct chat_owner *owner,

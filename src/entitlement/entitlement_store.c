@@ -268,7 +268,7 @@ err entitlement_lock(struct db_tx *tx, struct arena *mem, const struct caller *c
                      size_t n)
 {
     sv *keys = ARENA_ARRAY(mem, sv, n + 1);
-    keys[0] = arena_printf(mem, "slots:%.*s", SV_ARG(caller_id(c)));
+    keys[0] = arena_join(mem, SV("slots:"), caller_id(c), SV_NULL);
     for (size_t i = 0; i < n; i++)
         keys[i + 1] = more[i];
     return db_lock(tx, keys, n + 1);

@@ -14,6 +14,9 @@ static void arena_rewinds(void **state)
         arena_zero(a, (size_t)i);
     arena_rewind(a, m);
     assert_true(sv_is(first, "kept 7"));
+    sv joined = arena_join(a, SV("con_1"), SV("/"), SV("msg_2"));
+    assert_true(sv_is(joined, "con_1/msg_2") && joined.p[joined.n] == '\0');
+    assert_true(sv_is(arena_join(a, SV_NULL, SV(""), SV_NULL), ""));
     sv again = arena_sv(a, SV("again"));
     assert_true(sv_is(again, "again"));
     arena_reset(a);
