@@ -16,6 +16,8 @@ struct pg;
 struct memo;
 struct touch;
 struct file_map;
+struct wal_file;
+struct sqlite3;
 struct sqlite3_file;
 struct pg_conn;
 
@@ -110,9 +112,12 @@ void file_map_close(struct file_map *m);
 bool file_map_use(struct file_map *m, struct sqlite3_file *f);
 
 /* -------- wal.c -------- */
-/* What is written to this log one behind the other is written together, at the latest when it is
- * synced. Only for a connection that syncs at every commit. False: there is no log. */
-bool wal_gather(struct sqlite3_file *f);
+/* What is written to this connection's log one behind the other is written together, at the latest
+ * when it is synced. Only for one that syncs at every commit and has its log open. It lives as long
+ * as the connection; NULL: the log is written as ever. */
+struct wal_file *wal_gather(struct sqlite3 *h);
+/* After each end of a transaction: what is still gathered was rolled back. NULL is taken. */
+void wal_forget(struct wal_file *w);
 
 /* -------- reader.c -------- */
 /* The file that a URL names; malloc'ed. */

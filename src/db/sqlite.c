@@ -10,6 +10,7 @@ struct sq_conn {
     sqlite3 *h;
     sqlite3_stmt *control[SQ_CONTROLS];
     sqlite3_stmt **stmts; /* by number of the query, made when first used */
+    struct wal_file *wal; /* of a writer */
 };
 
 static const char *const control_sql[SQ_CONTROLS] = {
@@ -68,16 +69,6 @@ static err set_wal(struct sq_conn *c)
                 sqlite3_errmsg(c->h));
 }
 
-/* Asking for the schema's version opens the log. */
-static err gather_log(struct sq_conn *c)
-{
-    sqlite3_file *f = NULL;
-    TRY(sq_exec(c, "PRAGMA schema_version"));
-    if (sqlite3_file_control(c->h, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f) == SQLITE_OK)
-        (void)wal_gather(f);
-    return OK;
-}
-
 static err set_up(struct sq_conn *c, enum sq_mode mode)
 {
     sqlite3_extended_result_codes(c->h, 1);
@@ -90,8 +81,9 @@ static err set_up(struct sq_conn *c, enum sq_mode mode)
     if (mode != SQ_WRITE)
         return OK;
     TRY(sq_exec(c, "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; "
-                   "PRAGMA cache_size=-8192"));
-    return gather_log(c);
+                   "PRAGMA cache_size=-8192; PRAGMA schema_version")); /* which opens the log */
+    c->wal = wal_gather(c->h);
+    return OK;
 }
 
 err sq_conn_open(const char *path, enum sq_mode mode, bool create, struct sq_conn **out)
@@ -140,6 +132,8 @@ err sq_control(struct sq_conn *c, enum sq_control which)
                                    NULL) != SQLITE_OK)
         return SQ_FAIL(c, sqlite3_extended_errcode(c->h), control_sql[which]);
     int rc = sqlite3_step(*st);
+    if (which == SQ_COMMIT || which == SQ_ROLLBACK)
+        wal_forget(c->wal);
     if (rc == SQLITE_DONE) {
         sqlite3_reset(*st);
         return OK;

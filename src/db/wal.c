@@ -5,8 +5,10 @@
  * writer's log file are SQLite's own, but what is written one behind the other is gathered and
  * written before the log is synced, read, cut, measured or closed. Nobody else looks at it before:
  * pages are shown to readers by the end of a commit, which syncs first (PRAGMA synchronous=FULL).
- * A write that fails then fails the sync, and so the commit, as it would have failed the write. The
- * order of bytes is SQLite's: the frame that ends a transaction is written last. */
+ * What a transaction leaves gathered when it is rolled back is of no use, and forgotten: by the
+ * time it would be written, another process may have put its own commit in that place. A write that
+ * fails then fails the sync, and so the commit, as it would have failed the write. The order of
+ * bytes is SQLite's: the frame that ends a transaction is written last. */
 #include "db/db_internal.h"
 
 #include <assert.h>
@@ -18,6 +20,7 @@
 struct wal_file {
     sqlite3_io_methods methods; /* first: the file's pMethods leads back here */
     const sqlite3_io_methods *plain;
+    sqlite3 *h;
     sqlite3_int64 at; /* where the gathered bytes belong */
     int n;
     char bytes[GATHERED];
@@ -78,19 +81,37 @@ static int wal_size(sqlite3_file *f, sqlite3_int64 *size)
     return rc == SQLITE_OK ? wal_of(f)->plain->xFileSize(f, size) : rc;
 }
 
+void wal_forget(struct wal_file *w)
+{
+    if (w)
+        w->n = 0;
+}
+
+/* SQLite rolls back by itself too. */
+static void on_rollback(void *w)
+{
+    wal_forget(w);
+}
+
 /* What is left belongs to no commit. */
 static int wal_close(sqlite3_file *f)
 {
     struct wal_file *w = wal_of(f);
     f->pMethods = w->plain;
+    sqlite3_rollback_hook(w->h, NULL, NULL);
     free(w);
     return f->pMethods->xClose(f);
 }
 
-bool wal_gather(struct sqlite3_file *f)
+struct wal_file *wal_gather(struct sqlite3 *h)
 {
-    if (!f || !f->pMethods)
-        return false;
+    sqlite3_file *f = NULL;
+    /* Where a write may hurt what lies beside it, SQLite fills up behind a commit, after the sync.
+     */
+    if (sqlite3_file_control(h, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f) != SQLITE_OK || !f ||
+        !f->pMethods ||
+        !(f->pMethods->xDeviceCharacteristics(f) & SQLITE_IOCAP_POWERSAFE_OVERWRITE))
+        return NULL;
     struct wal_file *w = malloc(sizeof *w);
     assert(w);
     w->methods = *f->pMethods;
@@ -101,7 +122,9 @@ bool wal_gather(struct sqlite3_file *f)
     w->methods.xFileSize = wal_size;
     w->methods.xClose = wal_close;
     w->plain = f->pMethods;
+    w->h = h;
     w->n = 0;
     f->pMethods = &w->methods;
-    return true;
+    sqlite3_rollback_hook(h, on_rollback, w);
+    return w;
 }
