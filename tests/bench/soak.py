@@ -65,8 +65,9 @@ def run(ctx):
     rate, length = (WEBHOOKS + SAVES + READS) // small, ctx.soak_seconds
 
     def bare():
-        """The disk alone, asked for as many commits."""
-        return disk(ctx, COMMIT, max(1, length // 10), (WEBHOOKS + SAVES) // small)["p99_by_second"]
+        """The disk alone, asked for as many commits: 99th percentiles of every second but the first."""
+        seconds = max(2, length // 10)
+        return disk(ctx, COMMIT, seconds, (WEBHOOKS + SAVES) // small)["p99_by_second"][1:seconds]
 
     ctx.note("the requests")
     file = mixed(ctx, ctx.tmp / "soak", rate, length)
@@ -95,7 +96,7 @@ def run(ctx):
             aim("largest log (WAL)", round(max(samples.log), 1), at_most=64, unit="MB"),
             fact("p99 of the median second", round(middle, 2), "ms"),
             fact("p99 of the worst second", round(worst, 2), "ms"),
-            fact("the disk alone, as many fdatasync a second: p99 of the median second", round(statistics.median(alone), 2), "ms"),
+            fact("the disk alone, as many writes a second: p99 of the median second", round(statistics.median(alone), 2), "ms"),
             fact(f"the disk alone: p99 of the worst of {len(alone)} seconds", round(max(alone), 2), "ms"),
             aim("worst second's p99 beside the median second's", round(worst / middle, 2), at_most=5,
                 why=f"the disk alone: {max(alone):.1f} ms in its worst second of {len(alone)}")]

@@ -13,7 +13,7 @@ from report import aim, fact, speed
 
 
 def disk(ctx, size=4096, seconds=1, rate=None):
-    """Appends, each with its fdatasync, on the same file system: one after another, or so many a second."""
+    """Appends, each with its fdatasync, on the same file system; rate: so many a second, one fdatasync for all that are due."""
     command = [ctx.tool("fsync_loop"), ctx.tmp, size, seconds, *([rate] if rate else [])]
     out = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True, timeout=seconds + 60)
     return json.loads(out.stdout)
