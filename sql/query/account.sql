@@ -108,8 +108,8 @@ INSERT INTO session (id, token_hash, account_id, via, user_agent, created_at, la
 VALUES ($id, $token_hash, $account_id, $via, $user_agent, $now, $now, $expires_at);
 
 -- name: session_seen :exec
--- in: id text, now ts
-UPDATE session SET last_seen_at = $now WHERE id = $id AND last_seen_at < $now;
+-- in: id text, account_id text, now ts
+UPDATE session SET last_seen_at = $now WHERE id = $id AND account_id = $account_id AND last_seen_at < $now;
 
 -- name: session_get :opt
 -- in: id text, account_id text

@@ -14,12 +14,12 @@ FROM subscription WHERE member = $member ORDER BY id;
 
 -- ======== events ========
 
+-- The type is stored as its code, if it has one: webhook_type.
 -- name: event_insert :exec
--- in: id text, type text, object text?, api_version text?, created_at ts, received_at ts, status text, error text?, dict int, size int, payload blob
-INSERT INTO webhook_event (id, type, object, api_version, created_at, received_at, status, error, attempts,
-                           dict, size, payload)
-VALUES ($id, $type, $object, $api_version, $created_at, $received_at, $status, $error, 1, $dict, $size,
-        $payload)
+-- in: id text, type text, object text?, created_at ts, received_at ts, status text, error text?, dict int, size int, payload blob
+INSERT INTO webhook_event (id, type, object, created_at, received_at, status, error, attempts, dict, size, payload)
+VALUES ($id, COALESCE((SELECT code FROM webhook_type WHERE name = $type), $type), $object, $created_at, $received_at,
+        $status, $error, 1, $dict, $size, $payload)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: event_mark :exec
@@ -32,28 +32,32 @@ UPDATE webhook_event SET status = $status, error = $error WHERE id = $id;
 
 -- name: event_get :opt
 -- in: id text
--- out: id text, type text, object text?, api_version text?, created_at ts, received_at ts, status text, error text?, attempts int, dict int, size int, payload blob
-SELECT id, type, object, api_version, created_at, received_at, status, error, attempts, dict, size, payload
+-- out: id text, type text, object text?, created_at ts, received_at ts, status text, error text?, attempts int, dict int, size int, payload blob
+SELECT id, COALESCE((SELECT name FROM webhook_type WHERE code = webhook_event.type), webhook_event.type) AS type,
+       object, created_at, received_at, status, error, attempts, dict, size, payload
 FROM webhook_event WHERE id = $id;
 
 -- name: event_list :many
 -- in: before_at ts, before_id text, n int
 -- out: id text, type text, object text?, created_at ts, received_at ts, status text, error text?, attempts int, size int
-SELECT id, type, object, created_at, received_at, status, error, attempts, size
+SELECT id, COALESCE((SELECT name FROM webhook_type WHERE code = webhook_event.type), webhook_event.type) AS type,
+       object, created_at, received_at, status, error, attempts, size
 FROM webhook_event WHERE (received_at, id) < ($before_at, $before_id)
 ORDER BY received_at DESC, id DESC LIMIT $n;
 
 -- name: event_list_failed :many
 -- in: before_at ts, before_id text, n int
 -- out: id text, type text, object text?, created_at ts, received_at ts, status text, error text?, attempts int, size int
-SELECT id, type, object, created_at, received_at, status, error, attempts, size
+SELECT id, COALESCE((SELECT name FROM webhook_type WHERE code = webhook_event.type), webhook_event.type) AS type,
+       object, created_at, received_at, status, error, attempts, size
 FROM webhook_event WHERE status = 'failed' AND (received_at, id) < ($before_at, $before_id)
 ORDER BY received_at DESC, id DESC LIMIT $n;
 
 -- name: event_list_object :many
 -- in: object text, n int
 -- out: id text, type text, object text?, created_at ts, received_at ts, status text, error text?, attempts int, size int
-SELECT id, type, object, created_at, received_at, status, error, attempts, size
+SELECT id, COALESCE((SELECT name FROM webhook_type WHERE code = webhook_event.type), webhook_event.type) AS type,
+       object, created_at, received_at, status, error, attempts, size
 FROM webhook_event WHERE object = $object ORDER BY created_at DESC, id DESC LIMIT $n;
 
 -- What came about one member's own objects, newest first.
@@ -72,7 +76,8 @@ mine AS (
     UNION SELECT f.id FROM fact_refund f JOIN payments p ON f.payment = p.id
     UNION SELECT d.id FROM fact_dispute d JOIN payments p ON d.payment = p.id
 )
-SELECT e.id, e.type, e.object, e.created_at, e.received_at, e.status
+SELECT e.id, COALESCE((SELECT name FROM webhook_type WHERE code = e.type), e.type) AS type, e.object, e.created_at,
+       e.received_at, e.status
 FROM mine JOIN webhook_event e ON e.object = mine.id
 WHERE (e.created_at, e.id) < ($before_at, $before_id)
 ORDER BY e.created_at DESC, e.id DESC LIMIT $n;
@@ -99,7 +104,8 @@ SELECT COUNT(*) AS n FROM webhook_event WHERE object = $object AND created_at =
 -- name: event_of_object :opt
 -- in: object text
 -- out: id text, type text, created_at ts, dict int, size int, payload blob
-SELECT id, type, created_at, dict, size, payload
+SELECT id, COALESCE((SELECT name FROM webhook_type WHERE code = webhook_event.type), webhook_event.type) AS type,
+       created_at, dict, size, payload
 FROM webhook_event WHERE object = $object AND status = 'applied'
 ORDER BY created_at DESC, id DESC LIMIT 1;
 

@@ -31,7 +31,7 @@ static err by_session(struct req *r, struct db_tx *tx, sv token, enum auth_via v
     r->via = via;
     r->session = s.id;
     if (r->writable && ts_before(ts_add(s.seen, SEEN_STEP), wall))
-        TRY(session_seen_put(tx, r->mem, s.id, wall));
+        TRY(session_seen_put(tx, r->mem, s.id, &s.account, wall));
     return OK;
 }
 

@@ -44,7 +44,8 @@ struct session_owner {
 };
 err session_find(struct db_tx *tx, struct arena *mem, sv token, ts wall, struct session_owner *out,
                  bool *found) MUST_USE;
-err session_seen_put(struct db_tx *tx, struct arena *mem, sv id, ts wall) MUST_USE;
+err session_seen_put(struct db_tx *tx, struct arena *mem, sv id, const user_id *of,
+                     ts wall) MUST_USE;
 err session_get(struct db_tx *tx, struct arena *mem, sv id, const user_id *of, struct session *out,
                 bool *found) MUST_USE;
 /* Newest first; `before` SV_NULL = from the newest. */

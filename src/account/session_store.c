@@ -45,9 +45,9 @@ err session_find(struct db_tx *tx, struct arena *mem, sv token, ts wall, struct 
     return OK;
 }
 
-err session_seen_put(struct db_tx *tx, struct arena *mem, sv id, ts wall)
+err session_seen_put(struct db_tx *tx, struct arena *mem, sv id, const user_id *of, ts wall)
 {
-    struct session_seen_in in = {.id = id, .now = wall};
+    struct session_seen_in in = {.id = id, .account_id = user_id_sv(of), .now = wall};
     return q_session_seen(tx, mem, &in, NULL);
 }
 

@@ -168,7 +168,6 @@ static err insert(struct db_tx *tx, struct arena *mem, const struct event_in *in
         .id = in->e.id,
         .type = in->e.type,
         .object = object.n <= STRIPE_ID_MAX ? object : SV_NULL,
-        .api_version = in->e.api_version,
         .created_at = ts_is_none(in->e.created) ? now : in->e.created,
         .received_at = now,
         .status = SV("applied"),

@@ -4,7 +4,6 @@ err stripe_event_read(const json *j, struct stripe_event *out)
 {
     struct stripe_event e = {.id = json_get_str(j, "id"),
                              .type = json_get_str(j, "type"),
-                             .api_version = json_get_str(j, "api_version"),
                              .account = json_get_str(j, "account")};
     sv kind = json_get_str(j, "object");
     e.thin = sv_starts(kind, SV("v2."));

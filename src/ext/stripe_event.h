@@ -23,7 +23,7 @@ err stripe_signature_check(sv header, sv body, sv secrets, ts wall, ts now) MUST
 sv stripe_signature_make(struct arena *mem, sv secret, sv body, ts at);
 
 struct stripe_event {
-    sv id, type, api_version;
+    sv id, type;
     sv account; /* of a connected account (Connect), SV_NULL: our own */
     ts created;
     bool livemode, livemode_known;

@@ -8,6 +8,7 @@ through the API; what the server does not write here (purchases, slots, letters 
 inserted. Then SQL copies those members: only ids differ.
 """
 import hashlib
+import random
 import re
 import sqlite3
 import time
@@ -143,11 +144,12 @@ def add_accounts(db, numbers, now_ms):
 
 
 def train(ctx, server):
-    """Enough events for the server to train its dictionary, as a live one has; then they are taken out again."""
+    """Enough events for the server to train its dictionary, as a live one has: of people of every kind, mixed. Then they
+    are taken out again."""
     file = server.folder / "train"
-    strangers = range(900_000_000, 900_000_060)
-    file.write_bytes(b"".join(delivered(text_of(e)) for n in strangers for k in range(2)
-                              for e in renewal(n, ctx.now - (k + 2) * MONTH, ctx.now - 4 * MONTH, k)))
+    strangers = [900_000_000 + 100 * k + i for k in range(12) for i in range(15)]
+    told = [e for n in strangers for e in life(n, ctx.now)]
+    file.write_bytes(b"".join(delivered(text_of(e)) for e in random.Random(1).sample(told, 840)))
     replay(ctx, server, file, 8, 60)
     db = sqlite3.connect(server.database)
     end = time.monotonic() + 60

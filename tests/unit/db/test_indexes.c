@@ -82,6 +82,7 @@ static const struct use {
     {"webhook_event_failed", "event_list_failed", NULL},
     {"webhook_event_object", "event_list_object", NULL},
     {"webhook_event_received", "event_list", NULL},
+    {"webhook_type_name", "event_insert", NULL},
 };
 
 /* Queries that may read a whole table (a name, or the beginning of names and a star). */

@@ -173,6 +173,40 @@ static void test_key_order_keeps_rows(void **state)
     assert_string_equal(value_of(f, "left"), "0");
 }
 
+/* Events and sessions of before and after smaller rows, down and up again: what is asked for stays. */
+static const char *told(struct fixture *f)
+{
+    script(f, "DELETE FROM setting WHERE name = 'told'; "
+              "INSERT INTO setting SELECT 'told', "
+              "(SELECT e.type || ' ' || e.size FROM webhook_event e WHERE e.id = 'evt_1') || ', ' || "
+              "(SELECT e.type || ' ' || e.size FROM webhook_event e WHERE e.id = 'evt_2') || ', ' || "
+              "(SELECT s.via || ' ' || s.expires_at FROM session s WHERE s.id = 'ses_1')");
+    return value_of(f, "told");
+}
+
+static void test_smaller_rows_keep_all(void **state)
+{
+    struct fixture *f = *state;
+    unsigned done;
+    assert_int_equal(migrate_up(f->db, &done), OK);
+    script(f, "INSERT INTO account (id, admin, created_at, updated_at) VALUES ('usr_1', 0, 1, 1); "
+              "INSERT INTO session (id, token_hash, account_id, via, created_at, last_seen_at, "
+              "expires_at) VALUES ('ses_1', '12', 'usr_1', 'magic', 1, 2, 3); "
+              "INSERT INTO webhook_event (id, type, created_at, received_at, status, attempts, "
+              "dict, size, payload) VALUES ('evt_1', '25', 1, 1, 'applied', 1, 0, 7, '12'), "
+              "('evt_2', 'no.code', 1, 1, 'applied', 1, 0, 8, '12')");
+    assert_string_equal(told(f), "25 7, no.code 8, magic 3");
+    assert_int_equal(migrate_down(f->db, 16, &done), OK);
+    assert_string_equal(told(f), "invoice.paid 7, no.code 8, magic 3");
+    assert_int_equal(migrate_up(f->db, &done), OK);
+    assert_check(f, NULL);
+    assert_string_equal(told(f), "invoice.paid 7, no.code 8, magic 3");
+    assert_int_equal(db_write(f->db, f->mem, run_script, (void *)(uintptr_t) "DELETE FROM account"),
+                     OK);
+    script(f, "INSERT INTO setting SELECT 'left', count(*) FROM session");
+    assert_string_equal(value_of(f, "left"), "0");
+}
+
 static void *upper(void *arg)
 {
     struct fixture *f = arg;
@@ -214,12 +248,13 @@ int main(void)
         SQLITE(test_failed_script_leaves_nothing),
         SQLITE(test_rebuild_keeps_children),
         SQLITE(test_key_order_keeps_rows),
+        SQLITE(test_smaller_rows_keep_all),
         SQLITE(test_together),
     };
     const struct CMUnitTest pg[] = {
         PG(test_up_down_up),           PG(test_check_names_differences),
         PG(test_changed_migration),    PG(test_failed_script_leaves_nothing),
-        PG(test_key_order_keeps_rows), PG(test_together),
+        PG(test_key_order_keeps_rows), PG(test_smaller_rows_keep_all), PG(test_together),
     };
     int failed = cmocka_run_group_tests(sqlite, NULL, NULL);
     if (getenv("MYBEING_TEST_PG"))
