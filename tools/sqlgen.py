@@ -410,11 +410,12 @@ def source(queries, owned):
 
 
 # Marks in a schema file, and in the text that is made of it (src/db/migrate.c cuts there).
-ENGINES = {"-- [sqlite]": "/*[sqlite]*/", "-- [all]": "/*[all]*/"}
+ENGINES = {"-- [sqlite]": "/*[sqlite]*/", "-- [pg]": "/*[pg]*/", "-- [all]": "/*[all]*/"}
 
 
 def sqlite_parts(text):
-    """What SQLite runs of a part that compact_parts made: all but what stands for PostgreSQL alone (nothing does)."""
+    """What SQLite runs of a part that compact_parts made: all but what stands for PostgreSQL alone."""
+    text = re.sub(r"/\*\[pg\]\*/.*?(?=/\*\[|$)", " ", text, flags=re.S)
     for mark in ENGINES.values():
         text = text.replace(mark, " ")
     return text
@@ -445,7 +446,7 @@ def read_schema(path, mistakes):
                 mistakes.add(path, number, f"a second `-- {now}`")
         elif re.fullmatch(r"\s*--\s*\[\w+\]\s*", line):
             if line.strip() not in ENGINES or not now:
-                mistakes.add(path, number, "a part of `-- up` or `-- down` is `-- [sqlite]` (known to SQLite alone) or `-- [all]`")
+                mistakes.add(path, number, "a part of `-- up` or `-- down` is `-- [sqlite]`, `-- [pg]` (known to that engine alone) or `-- [all]`")
             else:
                 parts[now].append(line.strip())
         elif now:

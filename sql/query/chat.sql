@@ -37,7 +37,7 @@ UPDATE ai_conversation SET context = $context, context_key = $context_key WHERE 
 -- name: chat_running_of :many
 -- in: owner text
 -- out: id text, conversation_id text
-SELECT m.id, m.conversation_id FROM ai_conversation c JOIN ai_message m ON m.conversation_id = c.id
+SELECT m.id, c.id AS conversation_id FROM ai_conversation c JOIN ai_message m ON m.conversation = c.number
 WHERE c.owner = $owner AND m.status = 'streaming';
 
 -- name: chat_conversation_del :exec
@@ -61,18 +61,19 @@ SELECT count(*) AS n FROM ai_conversation WHERE owner = $owner;
 -- in: now ts
 DELETE FROM ai_conversation WHERE expires_at IS NOT NULL AND expires_at <= $now;
 
+-- No row if there is no such conversation.
 -- name: chat_message_put :exec
 -- in: id text, conversation_id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, model text?, now ts, lease_until ts?, holder text?
-INSERT INTO ai_message (id, conversation_id, parent_id, depth, role, body, key_id, status, stop, model, created_at,
+INSERT INTO ai_message (conversation, id, parent_id, depth, role, body, key_id, status, stop, model, created_at,
                         lease_until, holder)
-VALUES ($id, $conversation_id, $parent_id, $depth, $role, $body, $key_id, $status, $stop, $model, $now, $lease_until,
-        $holder);
+SELECT number, $id, $parent_id, $depth, $role, $body, $key_id, $status, $stop, $model, $now, $lease_until, $holder
+FROM ai_conversation WHERE id = $conversation_id;
 
 -- The owner's first message of a conversation by the id that the client chose: a repeat of "new" is found by it.
 -- name: chat_message_first :opt
 -- in: id text, owner text
 -- out: conversation_id text
-SELECT m.conversation_id FROM ai_message m JOIN ai_conversation c ON c.id = m.conversation_id
+SELECT c.id AS conversation_id FROM ai_message m JOIN ai_conversation c ON c.number = m.conversation
 WHERE m.id = $id AND m.parent_id IS NULL AND m.role = 'user' AND c.owner = $owner
 ORDER BY m.created_at DESC LIMIT 1;
 
@@ -80,29 +81,32 @@ ORDER BY m.created_at DESC LIMIT 1;
 -- in: id text, conversation_id text
 -- out: id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, model text?, input_tokens int?, output_tokens int?, created_at ts
 SELECT id, parent_id, depth, role, body, key_id, status, stop, model, input_tokens, output_tokens, created_at
-FROM ai_message WHERE id = $id AND conversation_id = $conversation_id;
+FROM ai_message WHERE id = $id AND conversation = (SELECT number FROM ai_conversation WHERE id = $conversation_id);
 
 -- The path from a message up towards the root, nearest first: each step one look-up by primary key.
 -- name: chat_message_path :many
 -- in: leaf text, conversation_id text, n int
 -- out: id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, model text?, input_tokens int?, output_tokens int?, created_at ts, lease_until ts?
-WITH RECURSIVE path (id, step) AS (
-    SELECT id, 1 FROM ai_message WHERE id = $leaf AND conversation_id = $conversation_id
+WITH RECURSIVE path (conversation, id, step) AS (
+    SELECT conversation, id, 1 FROM ai_message WHERE id = $leaf
+      AND conversation = (SELECT number FROM ai_conversation WHERE id = $conversation_id)
     UNION ALL
-    SELECT m.parent_id, path.step + 1 FROM path JOIN ai_message m ON m.id = path.id
-    WHERE m.conversation_id = $conversation_id AND m.parent_id IS NOT NULL AND path.step < $n
+    SELECT m.conversation, m.parent_id, path.step + 1
+    FROM path JOIN ai_message m ON m.conversation = path.conversation AND m.id = path.id
+    WHERE m.parent_id IS NOT NULL AND path.step < $n
 )
 SELECT m.id, m.parent_id, m.depth, m.role, m.body, m.key_id, m.status, m.stop, m.model, m.input_tokens, m.output_tokens,
        m.created_at, m.lease_until
-FROM path JOIN ai_message m ON m.id = path.id
-WHERE m.conversation_id = $conversation_id ORDER BY m.depth DESC;
+FROM path JOIN ai_message m ON m.conversation = path.conversation AND m.id = path.id
+ORDER BY m.depth DESC;
 
 -- Every message of a conversation, in pages, roots first: export and search go from one conversation to the next.
 -- name: chat_message_of :many
 -- in: conversation_id text, after_depth int, after_id text, n int
 -- out: id text, parent_id text?, depth int, role text, body blob, key_id int, status text, stop text?, created_at ts, lease_until ts?
 SELECT id, parent_id, depth, role, body, key_id, status, stop, created_at, lease_until FROM ai_message
-WHERE conversation_id = $conversation_id AND (depth, id) > ($after_depth, $after_id) ORDER BY depth, id LIMIT $n;
+WHERE conversation = (SELECT number FROM ai_conversation WHERE id = $conversation_id)
+  AND (depth, id) > ($after_depth, $after_id) ORDER BY depth, id LIMIT $n;
 
 -- name: chat_conversation_suggest :exec
 -- in: id text, title blob, title_key int, title_source text

@@ -52,7 +52,8 @@ DELETE FROM ai_quota_slot WHERE owner = $owner AND period_end = $period_end AND 
 -- name: chat_slot_renamed :exec
 -- in: conversation_id text, from_end ts, from_number int, to_end ts, to_number int
 UPDATE ai_message SET ticket_end = $to_end, ticket_number = $to_number
-WHERE conversation_id = $conversation_id AND status = 'streaming' AND ticket_end = $from_end
+WHERE conversation = (SELECT number FROM ai_conversation WHERE id = $conversation_id)
+  AND status = 'streaming' AND ticket_end = $from_end
     AND ticket_number = $from_number;
 
 -- name: chat_network_take :exec

@@ -160,8 +160,9 @@ err payload_dict_load(struct db_tx *tx, struct arena *mem)
 }
 
 /* -------- training --------
- * The trainer weighs a dictionary's own bytes against those it saves in a quarter of the samples: of
- * a few hundred it makes a bad one when asked for 64 KB, which would pack no better than 32 anyway.
+ * The trainer weighs a dictionary's own bytes against those it saves in a quarter of the samples:
+ * of a few hundred it makes a bad one when asked for 64 KB, which would pack no better than 32
+ * anyway.
  */
 
 /* What a million bytes of the newest events took when a dictionary was last made, or found to help

@@ -140,6 +140,7 @@ err chat_message_append(struct db_tx *tx, struct arena *mem, struct chat_convers
         depth = parent.depth + 1;
     }
     TRY(chat_body_seal(mem, c->id, message_id, m->content, &key_id, &sealed));
+    int64_t put;
     TRY(q_chat_message_put(tx, mem,
                            &(struct chat_message_put_in){
                                .id = message_id,
@@ -156,7 +157,9 @@ err chat_message_append(struct db_tx *tx, struct arena *mem, struct chat_convers
                                .lease_until = lease_until,
                                .holder = ts_is_none(lease_until) ? SV_NULL : job_process_name(),
                            },
-                           NULL));
+                           &put));
+    if (put == 0)
+        return FAIL(ERR_FOREIGN_KEY, "the conversation is gone");
     TRY(title_by_first(tx, mem, c, m));
     TRY(q_chat_conversation_touch(
         tx, mem,

@@ -21,12 +21,12 @@ static bool word_char(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
-/* Blank where only SQLite is meant. */
-static const char *pg_text(struct arena *mem, const char *sql)
+/* Blank where only the other engine is meant: from its mark to the next. */
+static char *without(struct arena *mem, const char *mark, const char *sql)
 {
     char *out = arena_cstr(mem, sv_from(sql));
-    for (char *at = out; (at = strstr(at, "/*[sqlite]*/"));) {
-        const char *end = strstr(at, "/*[all]*/");
+    for (char *at = out; (at = strstr(at, mark));) {
+        const char *end = strstr(at + strlen(mark), "/*[");
         memset(at, ' ', end ? (size_t)(end - at) : strlen(at));
     }
     return out;
@@ -35,9 +35,9 @@ static const char *pg_text(struct arena *mem, const char *sql)
 const char *migrate_text(struct arena *mem, enum db_engine engine, const char *sql)
 {
     if (engine == DB_PG)
-        return pg_text(mem, sql);
+        return without(mem, "/*[sqlite]*/", sql);
     /* The same length: the token is replaced in place. What is quoted stays. */
-    char *out = arena_cstr(mem, sv_from(sql));
+    char *out = without(mem, "/*[pg]*/", sql);
     char quote = 0, before = ' ';
     for (char *p = out; *p; before = *p++) {
         if (quote) {

@@ -1,5 +1,5 @@
 /* Inside src/db: the text of a migration as an engine takes it (bytea is blob on SQLite; parts that
- * only SQLite is told, `-- [sqlite]`, are left out on PostgreSQL). */
+ * only the other engine is told, `-- [sqlite]` or `-- [pg]`, are left out). */
 #pragma once
 #include "db/migrate.h"
 

@@ -193,8 +193,14 @@ def tables(db):
     return {t: [c[1] for c in db.execute(f"PRAGMA table_info({t})") if c[2].lower() == "text"] for t in names}
 
 
+class Number(str):
+    """The number of the conversation with this id, which each copy has its own of."""
+
+
 def copied(value, n, values):
     """SQL for a value of member n in the row of member m.n."""
+    if isinstance(value, Number):
+        return f"(SELECT number FROM ai_conversation WHERE id = {copied(str(value), n, values)})"
     if isinstance(value, str) and (tag(n) in value or user(n) in value or f"{n:012d}" in value):
         for mine, theirs in ((tag(n), "m.tag"), (f"-{n:012d}", "m.dashed")):
             if mine in value:
@@ -227,10 +233,11 @@ def rows_of(db, n):
         where = " OR ".join(f"{c} LIKE '%{tag(n)}%' OR {c} LIKE '%-{n:012d}'" for c in columns)
         for row in db.execute(f"SELECT * FROM {table} WHERE {where}") if where else ():
             found.append((table, row))
-            own |= {row[0]} if table == "ai_conversation" else set()
-    for c in sorted(own):
-        found += [("ai_message", row) for row in
-                  db.execute("SELECT * FROM ai_message WHERE conversation_id = ? ORDER BY depth", (c,))]
+            own |= {row[:2]} if table == "ai_conversation" else set()
+    found = [(t, (None, *row[1:]) if t == "ai_conversation" else row) for t, row in found]  # a number of its own
+    for number, c in sorted(own):
+        found += [("ai_message", (Number(c), *row[1:])) for row in
+                  db.execute("SELECT * FROM ai_message WHERE conversation = ? ORDER BY depth", (number,))]
     return found
 
 

@@ -15,13 +15,14 @@ def fill(database, owner, count):
     with db:
         for c in range(count):
             one = f"conv_bench_{c:06d}"
-            db.execute("INSERT INTO ai_conversation (id, owner, user_id, title, title_key, title_source, active_leaf, created_at, "
-                       "updated_at) VALUES (?, ?, ?, ?, 0, 'auto', ?, ?, ?)",
-                       (one, owner, owner, b"What keeps me awake at night", f"m{MESSAGES - 1}", now + c, now + c))
+            number = db.execute(
+                "INSERT INTO ai_conversation (id, owner, user_id, title, title_key, title_source, active_leaf, created_at, "
+                "updated_at) VALUES (?, ?, ?, ?, 0, 'auto', ?, ?, ?)",
+                (one, owner, owner, b"What keeps me awake at night", f"m{MESSAGES - 1}", now + c, now + c)).lastrowid
             db.executemany(
-                "INSERT INTO ai_message (id, conversation_id, parent_id, depth, role, body, key_id, status, created_at) "
+                "INSERT INTO ai_message (id, conversation, parent_id, depth, role, body, key_id, status, created_at) "
                 "VALUES (?, ?, ?, ?, ?, ?, 0, 'complete', ?)",
-                [(f"m{i}", one, f"m{i - 1}" if i else None, i, "assistant" if i % 2 else "user", b"I sleep badly. " * 12, now + c)
+                [(f"m{i}", number, f"m{i - 1}" if i else None, i, "assistant" if i % 2 else "user", b"I sleep badly. " * 12, now + c)
                  for i in range(MESSAGES)])
     db.close()
 

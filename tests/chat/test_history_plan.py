@@ -28,7 +28,11 @@ def fill(db, mark, owner):
     cur = db.cursor()
     for table, rows, names in (
             ("ai_conversation", talks, "id,owner,user_id,title,title_key,title_source,active_leaf,created_at,updated_at"),
-            ("ai_message", said, "id,conversation_id,parent_id,depth,role,body,key_id,status,created_at")):
+            ("ai_message", said, "id,conversation,parent_id,depth,role,body,key_id,status,created_at")):
+        if rows is said:
+            cur.execute("SELECT id, number FROM ai_conversation")
+            numbers = dict(cur.fetchall())
+            rows = [(r[0], numbers[r[1]], *r[2:]) for r in said]
         sql = f"INSERT INTO {table} ({names}) VALUES "
         if mark == "?":
             cur.executemany(sql + f"({','.join('?' * len(rows[0]))})", rows)

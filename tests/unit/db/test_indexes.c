@@ -17,6 +17,7 @@ static const struct use {
     {"ai_conversation_user", NULL, "the rows of an account that goes, by its foreign key"},
     {"ai_crisis_at", "chat_crisis_count", NULL},
     {"ai_message_conversation", "chat_message_of", NULL},
+    {"ai_message_first", "chat_message_first", NULL},
     {"ai_message_lease", "chat_turn_held", NULL},
     {"ai_message_root", NULL, "a second root is refused: chat_message_put"},
     {"ai_message_running", "chat_running_of", NULL},
@@ -245,6 +246,11 @@ static void test_no_query_scans(void **state)
     for (unsigned i = 0; i < db_stmts_n; i++) {
         BUF_AUTO plan = {0};
         explain(&plan, h, &db_stmts[i]);
+        /* SQLite makes an index on the spot where it reads more rows than it looks for. */
+        if (sv_contains(buf_sv(&plan), SV("AUTOMATIC"))) {
+            print_error("%s makes an index for itself:\n%s", db_stmts[i].name, plan.p);
+            bad++;
+        }
         if (scans_sqlite(buf_sv(&plan)) && !may_scan(db_stmts[i].name)) {
             print_error("%s reads a whole table:\n%s", db_stmts[i].name, plan.p);
             bad++;

@@ -173,14 +173,16 @@ static void test_key_order_keeps_rows(void **state)
     assert_string_equal(value_of(f, "left"), "0");
 }
 
-/* Events and sessions of before and after smaller rows, down and up again: what is asked for stays. */
+/* Events and sessions of before and after smaller rows, down and up again: what is asked for stays.
+ */
 static const char *told(struct fixture *f)
 {
-    script(f, "DELETE FROM setting WHERE name = 'told'; "
-              "INSERT INTO setting SELECT 'told', "
-              "(SELECT e.type || ' ' || e.size FROM webhook_event e WHERE e.id = 'evt_1') || ', ' || "
-              "(SELECT e.type || ' ' || e.size FROM webhook_event e WHERE e.id = 'evt_2') || ', ' || "
-              "(SELECT s.via || ' ' || s.expires_at FROM session s WHERE s.id = 'ses_1')");
+    script(f,
+           "DELETE FROM setting WHERE name = 'told'; "
+           "INSERT INTO setting SELECT 'told', "
+           "(SELECT e.type || ' ' || e.size FROM webhook_event e WHERE e.id = 'evt_1') || ', ' || "
+           "(SELECT e.type || ' ' || e.size FROM webhook_event e WHERE e.id = 'evt_2') || ', ' || "
+           "(SELECT s.via || ' ' || s.expires_at FROM session s WHERE s.id = 'ses_1')");
     return value_of(f, "told");
 }
 
@@ -205,6 +207,54 @@ static void test_smaller_rows_keep_all(void **state)
                      OK);
     script(f, "INSERT INTO setting SELECT 'left', count(*) FROM session");
     assert_string_equal(value_of(f, "left"), "0");
+}
+
+/* Who said what where, as the schema refers to a conversation. */
+static const char *said(struct fixture *f, const char *refers)
+{
+    char sql[512];
+    snprintf(sql, sizeof sql,
+             "DELETE FROM setting WHERE name = 'said'; INSERT INTO setting SELECT 'said', "
+             "(SELECT c.owner || ' ' || m.role || ' ' || m.depth FROM ai_message m "
+             "JOIN ai_conversation c ON %s WHERE m.id = 'msg_1' AND c.id = 'conv_b') || ', ' || "
+             "(SELECT c.owner || ' ' || m.role || ' ' || m.depth FROM ai_message m "
+             "JOIN ai_conversation c ON %s WHERE m.id = 'msg_1' AND c.id = 'conv_a')",
+             refers, refers);
+    script(f, sql);
+    return value_of(f, "said");
+}
+
+static void test_conversations_keep_messages(void **state)
+{
+    struct fixture *f = *state;
+    const char *expected = "vis_b assistant 1, vis_a user 0";
+    const char *numbered = "c.number = m.conversation", *named = "c.id = m.conversation_id";
+    unsigned done;
+    assert_int_equal(migrate_up(f->db, &done), OK);
+    assert_int_equal(migrate_down(f->db, 17, &done), OK);
+    script(f, "INSERT INTO ai_conversation (id, owner, title, title_key, title_source, created_at, "
+              "updated_at) VALUES ('conv_b', 'vis_b', 't', 0, 'auto', 1, 1), "
+              "('conv_a', 'vis_a', 't', 0, 'auto', 1, 1); "
+              "INSERT INTO ai_message (id, conversation_id, parent_id, depth, role, body, key_id, "
+              "status, created_at) VALUES ('msg_1', 'conv_a', NULL, 0, 'user', 'x', 0, 'complete', "
+              "1), ('msg_1', 'conv_b', 'msg_0', 1, 'assistant', 'x', 0, 'complete', 1)");
+    assert_string_equal(said(f, named), expected);
+    assert_int_equal(migrate_up(f->db, &done), OK);
+    assert_check(f, NULL);
+    assert_string_equal(said(f, numbered), expected);
+    /* One that comes now has a number of its own. */
+    script(f, "INSERT INTO ai_conversation (id, owner, title, title_key, title_source, created_at, "
+              "updated_at) VALUES ('conv_c', 'vis_c', 't', 0, 'auto', 1, 1)");
+    assert_string_equal(said(f, numbered), expected);
+    assert_int_equal(migrate_down(f->db, 17, &done), OK);
+    assert_string_equal(said(f, named), expected);
+    assert_int_equal(migrate_up(f->db, &done), OK);
+    assert_int_equal(
+        db_write(f->db, f->mem, run_script,
+                 (void *)(uintptr_t) "DELETE FROM ai_conversation WHERE id = 'conv_a'"),
+        OK);
+    script(f, "INSERT INTO setting SELECT 'left', count(*) FROM ai_message");
+    assert_string_equal(value_of(f, "left"), "1");
 }
 
 static void *upper(void *arg)
@@ -249,12 +299,18 @@ int main(void)
         SQLITE(test_rebuild_keeps_children),
         SQLITE(test_key_order_keeps_rows),
         SQLITE(test_smaller_rows_keep_all),
+        SQLITE(test_conversations_keep_messages),
         SQLITE(test_together),
     };
     const struct CMUnitTest pg[] = {
-        PG(test_up_down_up),           PG(test_check_names_differences),
-        PG(test_changed_migration),    PG(test_failed_script_leaves_nothing),
-        PG(test_key_order_keeps_rows), PG(test_smaller_rows_keep_all), PG(test_together),
+        PG(test_up_down_up),
+        PG(test_check_names_differences),
+        PG(test_changed_migration),
+        PG(test_failed_script_leaves_nothing),
+        PG(test_key_order_keeps_rows),
+        PG(test_smaller_rows_keep_all),
+        PG(test_conversations_keep_messages),
+        PG(test_together),
     };
     int failed = cmocka_run_group_tests(sqlite, NULL, NULL);
     if (getenv("MYBEING_TEST_PG"))
