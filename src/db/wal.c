@@ -6,9 +6,10 @@
  * written before the log is synced, read, cut, measured or closed. Nobody else looks at it before:
  * pages are shown to readers by the end of a commit, which syncs first (PRAGMA synchronous=FULL).
  * What a transaction leaves gathered when it is rolled back is of no use, and forgotten: by the
- * time it would be written, another process may have put its own commit in that place. A write that
- * fails then fails the sync, and so the commit, as it would have failed the write. The order of
- * bytes is SQLite's: the frame that ends a transaction is written last. */
+ * time it would be written, another process may have put its own commit in that place. Once a write
+ * failed, all that follow fail, and the sync, until the transaction is rolled back: SQLite was told
+ * that the bytes are there. The order of bytes is SQLite's: the frame that ends a transaction is
+ * written last. */
 #include "db/db_internal.h"
 
 #include <assert.h>
@@ -23,6 +24,7 @@ struct wal_file {
     sqlite3 *h;
     sqlite3_int64 at; /* where the gathered bytes belong */
     int n;
+    int failed; /* what became of writing those: they are lost, and their transaction with them */
     char bytes[GATHERED];
 };
 
@@ -31,23 +33,23 @@ static struct wal_file *wal_of(sqlite3_file *f)
     return (struct wal_file *)(uintptr_t)f->pMethods;
 }
 
-/* What could not be written is forgotten: the commit fails, and its place is written anew. */
 static int flush(sqlite3_file *f)
 {
     struct wal_file *w = wal_of(f);
     int n = w->n;
     w->n = 0;
-    return n > 0 ? w->plain->xWrite(f, w->bytes, n, w->at) : SQLITE_OK;
+    if (w->failed == SQLITE_OK && n > 0)
+        w->failed = w->plain->xWrite(f, w->bytes, n, w->at);
+    return w->failed;
 }
 
 static int wal_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
     struct wal_file *w = wal_of(f);
-    if (w->n > 0 && (at != w->at + w->n || n > GATHERED - w->n)) {
-        int rc = flush(f);
-        if (rc != SQLITE_OK)
-            return rc;
-    }
+    if (w->n > 0 && (at != w->at + w->n || n > GATHERED - w->n))
+        (void)flush(f);
+    if (w->failed != SQLITE_OK)
+        return w->failed;
     if (n > GATHERED)
         return w->plain->xWrite(f, p, n, at);
     if (w->n == 0)
@@ -57,10 +59,12 @@ static int wal_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
     return SQLITE_OK;
 }
 
+/* Rolling back reads what stands before the bytes that were lost. */
 static int wal_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
 {
+    struct wal_file *w = wal_of(f);
     int rc = flush(f);
-    return rc == SQLITE_OK ? wal_of(f)->plain->xRead(f, p, n, at) : rc;
+    return rc == SQLITE_OK || at + n <= w->at ? w->plain->xRead(f, p, n, at) : rc;
 }
 
 static int wal_truncate(sqlite3_file *f, sqlite3_int64 size)
@@ -83,8 +87,10 @@ static int wal_size(sqlite3_file *f, sqlite3_int64 *size)
 
 void wal_forget(struct wal_file *w)
 {
-    if (w)
-        w->n = 0;
+    if (!w)
+        return;
+    w->n = 0;
+    w->failed = SQLITE_OK;
 }
 
 /* SQLite rolls back by itself too. */
@@ -124,6 +130,7 @@ struct wal_file *wal_gather(struct sqlite3 *h)
     w->plain = f->pMethods;
     w->h = h;
     w->n = 0;
+    w->failed = SQLITE_OK;
     f->pMethods = &w->methods;
     sqlite3_rollback_hook(h, on_rollback, w);
     return w;
