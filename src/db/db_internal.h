@@ -82,6 +82,9 @@ int64_t sq_changes(const struct sq_conn *c);
 err sq_exec(struct sq_conn *c, const char *sql) MUST_USE;
 err sq_foreign_key_check(struct sq_conn *c) MUST_USE;
 void sq_count_wal(struct sq_conn *c, atomic_int *pages);
+/* Commits of this connection that went into the log (sq_count_wal was called): one that changed
+ * nothing, or rows to what they were, does not. */
+uint64_t sq_logged(const struct sq_conn *c);
 enum sq_folded {
     SQ_FOLDED_PART, /* the next one gets further */
     SQ_FOLDED_ALL,  /* and, with `restart`, nobody reads the log any more */
@@ -94,6 +97,10 @@ enum sq_folded sq_checkpoint(struct sq_conn *c, bool restart, bool shrink);
 bool sq_sync_file(struct sq_conn *c) MUST_USE;
 /* Where SQLite counts commits of all processes, valid while c is open; NULL if not to be had. */
 const uint32_t *sq_change_count(struct sq_conn *c);
+/* The newest commit: its number in the lower half, above it what tells it from another of the same
+ * number. Such is there when a process was killed in mid-commit: who comes next makes the index
+ * anew, and SQLite counts from 0 again. */
+uint64_t sq_commit(const uint32_t *count);
 /* touch_listen: every row that this connection changes is told. */
 void sq_listen(struct sq_conn *c, struct touch *t);
 err sq_run(struct db_tx *tx, struct arena *mem, const struct db_stmt *s, unsigned id,

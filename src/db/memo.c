@@ -33,9 +33,11 @@ struct memo {
     struct arena *mem;
     unsigned age;
     const struct touch *touch;
-    bool blind;          /* the snapshot's number is not known: nothing is taken or kept */
-    uint32_t count;      /* the snapshot's number */
-    bool accounted;      /* touch_accounted, of it */
+    bool blind;      /* the snapshot's number is not known: nothing is taken or kept */
+    uint64_t commit; /* the snapshot's (sq_commit) */
+    uint32_t count;  /* its number */
+    uint32_t since;  /* the number when it was emptied: those it compares are no further apart */
+    bool accounted;  /* touch_accounted, of it */
     unsigned generation; /* of touch, of what is kept */
     size_t dead;         /* bytes of rows that were replaced */
     unsigned refused;
@@ -53,6 +55,7 @@ void memo_empty(struct memo *m)
 {
     m->dead = 0;
     m->refused = 0;
+    m->since = m->count;
     if (!m->places)
         return;
     if (arena_used(m->mem) > 0)
@@ -79,22 +82,25 @@ void memo_free(struct memo *m)
     free(m);
 }
 
-void memo_snapshot(struct memo *m, uint32_t count, bool exact)
+void memo_snapshot(struct memo *m, uint64_t commit, bool exact)
 {
     m->blind = !exact;
     if (m->blind)
         return;
-    if ((int32_t)(count - m->count) < 0) /* the log was begun anew, or is another */
-        memo_empty(m);
+    uint32_t count = (uint32_t)commit;
+    bool anew = (int32_t)(count - m->count) < 0 || (count == m->count && commit != m->commit);
+    m->commit = commit;
     m->count = count;
     m->accounted = false;
+    if (anew || (int32_t)(count - m->since) < 0) /* counted anew, or too far to compare */
+        memo_empty(m);
 }
 
 /* A commit is counted a moment before it is accounted for. */
 static void look_at_touches(struct memo *m)
 {
     unsigned generation;
-    if (m->accounted || !m->touch || !touch_accounted(m->touch, m->count, &generation))
+    if (m->accounted || !m->touch || !touch_accounted(m->touch, m->commit, &generation))
         return;
     if (generation != m->generation)
         memo_empty(m);

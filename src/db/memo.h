@@ -17,9 +17,9 @@ struct memo;
 /* touch: lives longer; NULL: nothing outlives a commit. */
 struct memo *memo_new(const struct touch *touch);
 void memo_free(struct memo *m);
-/* The reader has another snapshot. `count`: its number (sq_change_count); not `exact`: that is not
- * known for sure, and it does without. */
-void memo_snapshot(struct memo *m, uint32_t count, bool exact);
+/* The reader has another snapshot, that of this commit (sq_commit); not `exact`: that is not known
+ * for sure, and it does without. */
+void memo_snapshot(struct memo *m, uint64_t commit, bool exact);
 /* Nothing is known. */
 void memo_empty(struct memo *m);
 /* The same, and gives the memory back. */

@@ -27,7 +27,7 @@ struct reader {
     struct reader *next_all, *next_idle;
     pthread_mutex_t mu; /* its thread, or the checkpointer that ends an unused snapshot */
     bool busy, open, used;
-    uint32_t change; /* the count of commits before the snapshot */
+    uint64_t change; /* the newest commit before the snapshot (sq_commit) */
     unsigned epoch;
     unsigned unused;   /* looks since it read */
     struct memo *memo; /* NULL: MYBEING_MEMO=0, to measure what it gives */
@@ -107,7 +107,7 @@ static err snapshot_end(struct reader *r)
 static err snapshot(struct reader *r)
 {
     const uint32_t *change = r->of->change;
-    uint32_t now = change ? __atomic_load_n(change, __ATOMIC_ACQUIRE) : 0;
+    uint64_t now = change ? sq_commit(change) : 0;
     unsigned epoch = atomic_load_explicit(&r->of->epoch, memory_order_acquire);
     if (r->open && change && r->change == now && r->epoch == epoch)
         return OK;
@@ -116,10 +116,11 @@ static err snapshot(struct reader *r)
     for (int i = 0; i < TRIES && !exact; i++) {
         if (i > 0)
             TRY(sq_control(r->conn, SQ_COMMIT));
-        now = change ? __atomic_load_n(change, __ATOMIC_ACQUIRE) : 0;
+        uint32_t last = touch_last(r->of->touch);
+        now = change ? sq_commit(change) : 0;
         TRY(sq_control(r->conn, SQ_BEGIN));
         TRY(sq_control(r->conn, SQ_LOOK));
-        exact = change && __atomic_load_n(change, __ATOMIC_ACQUIRE) == now;
+        exact = change && sq_commit(change) == now && (int32_t)((uint32_t)now - last) >= 0;
     }
     if (r->memo)
         memo_snapshot(r->memo, now, exact);

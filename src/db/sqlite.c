@@ -11,6 +11,8 @@ struct sq_conn {
     sqlite3_stmt *control[SQ_CONTROLS];
     sqlite3_stmt **stmts; /* by number of the query, made when first used */
     struct wal_file *wal; /* of a writer */
+    atomic_int *wal_pages;
+    uint64_t logged;
 };
 
 static const char *const control_sql[SQ_CONTROLS] = {
@@ -169,14 +171,22 @@ int64_t sq_changes(const struct sq_conn *c)
 
 static int wal_hook(void *arg, sqlite3 *h, const char *name, int pages)
 {
+    struct sq_conn *c = arg;
     (void)h, (void)name;
-    atomic_store_explicit((atomic_int *)arg, pages, memory_order_relaxed);
+    c->logged++;
+    atomic_store_explicit(c->wal_pages, pages, memory_order_relaxed);
     return SQLITE_OK;
 }
 
 void sq_count_wal(struct sq_conn *c, atomic_int *pages)
 {
-    sqlite3_wal_hook(c->h, wal_hook, pages);
+    c->wal_pages = pages;
+    sqlite3_wal_hook(c->h, wal_hook, c);
+}
+
+uint64_t sq_logged(const struct sq_conn *c)
+{
+    return c->logged;
 }
 
 enum sq_folded sq_checkpoint(struct sq_conn *c, bool restart, bool shrink)
@@ -214,6 +224,13 @@ const uint32_t *sq_change_count(struct sq_conn *c)
         return NULL;
     const uint32_t *header = (const uint32_t *)(uintptr_t)map;
     return header[0] == 3007000 ? &header[2] : NULL; /* the only version there is */
+}
+
+/* The checksum of the log's frames so far: four words behind. */
+uint64_t sq_commit(const uint32_t *count)
+{
+    uint64_t sum = __atomic_load_n(count + 4, __ATOMIC_ACQUIRE);
+    return sum << 32 | __atomic_load_n(count, __ATOMIC_ACQUIRE);
 }
 
 void sq_listen(struct sq_conn *c, struct touch *t)

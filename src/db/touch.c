@@ -8,11 +8,12 @@
 
 struct touch {
     const uint32_t *count;
-    _Atomic uint32_t accounted; /* the last commit whose touches are in `at` */
+    _Atomic uint64_t accounted; /* the last commit (sq_commit) whose touches are in `at` */
     atomic_uint generation;
     _Atomic uint32_t *at; /* by bucket: the last commit that touched it */
     /* the writer's own */
-    uint32_t begun;         /* the count when its transaction began */
+    uint64_t begun;         /* the last commit when its transaction began */
+    bool missed;            /* a row whose owner could not be read */
     uint16_t rows[BUCKETS]; /* buckets touched in it, each once */
     uint64_t known[BUCKETS / 64];
     unsigned n;
@@ -25,7 +26,7 @@ struct touch *touch_new(const uint32_t *count)
     t->at = calloc(BUCKETS, sizeof *t->at);
     assert(t->at);
     t->count = count;
-    atomic_store(&t->accounted, count ? __atomic_load_n(count, __ATOMIC_ACQUIRE) : 0);
+    atomic_store(&t->accounted, count ? sq_commit(count) : 0);
     return t;
 }
 
@@ -48,10 +49,10 @@ uint32_t touch_bucket(sv owner)
 /* -------- the writer -------- */
 
 /* All that was kept is lost: first the new generation, then what it accounts for. */
-static void touch_all(struct touch *t, uint32_t count)
+static void touch_all(struct touch *t, uint64_t commit)
 {
     atomic_fetch_add_explicit(&t->generation, 1, memory_order_release);
-    atomic_store_explicit(&t->accounted, count, memory_order_release);
+    atomic_store_explicit(&t->accounted, commit, memory_order_release);
 }
 
 static void forget_rows(struct touch *t)
@@ -63,9 +64,10 @@ static void forget_rows(struct touch *t)
 void touch_begin(struct touch *t)
 {
     forget_rows(t);
+    t->missed = false;
     if (!t->count)
         return;
-    t->begun = __atomic_load_n(t->count, __ATOMIC_ACQUIRE);
+    t->begun = sq_commit(t->count);
     if (t->begun != atomic_load_explicit(&t->accounted, memory_order_relaxed))
         touch_all(t, t->begun); /* somebody else's commit */
 }
@@ -84,18 +86,14 @@ void touch_end(struct touch *t, bool wrote, bool unknown)
 {
     if (!t->count)
         return;
-    if (unknown) {
-        touch_all(t, __atomic_load_n(t->count, __ATOMIC_ACQUIRE));
+    uint64_t now = sq_commit(t->count);
+    uint32_t number = (uint32_t)t->begun + 1; /* nobody else could commit in between */
+    if (unknown || (wrote && (t->missed || (uint32_t)now != number))) {
+        touch_all(t, now); /* or somebody else was as quick */
     } else if (wrote) {
-        uint32_t number = t->begun + 1; /* nobody else could commit in between */
-        uint32_t now = __atomic_load_n(t->count, __ATOMIC_ACQUIRE);
-        if (now == number) {
-            for (size_t i = 0; i < t->n; i++)
-                atomic_store_explicit(&t->at[t->rows[i]], number, memory_order_relaxed);
-            atomic_store_explicit(&t->accounted, number, memory_order_release);
-        } else if (now != t->begun) {
-            touch_all(t, now); /* somebody else was as quick */
-        }
+        for (size_t i = 0; i < t->n; i++)
+            atomic_store_explicit(&t->at[t->rows[i]], number, memory_order_relaxed);
+        atomic_store_explicit(&t->accounted, now, memory_order_release);
     }
     forget_rows(t);
 }
@@ -113,10 +111,15 @@ static void row_version(struct touch *t, sqlite3 *h, unsigned column,
                         int (*version)(sqlite3 *, int, sqlite3_value **))
 {
     sqlite3_value *v = NULL;
-    const char *p =
-        version(h, (int)column, &v) == SQLITE_OK && v ? (const char *)sqlite3_value_text(v) : NULL;
+    if (version(h, (int)column, &v) != SQLITE_OK || !v) {
+        t->missed = true;
+        return;
+    }
+    const char *p = (const char *)sqlite3_value_text(v);
     if (p)
         touch_row(t, (sv){p, (size_t)sqlite3_value_bytes(v)});
+    else if (sqlite3_value_type(v) != SQLITE_NULL)
+        t->missed = true;
 }
 
 /* Before a row is inserted, changed or deleted, by a foreign key as well. */
@@ -139,11 +142,17 @@ void touch_listen(struct touch *t, struct sqlite3 *h)
 
 /* -------- readers: counts go around, so they are compared by their difference -------- */
 
-bool touch_accounted(const struct touch *t, uint32_t count, unsigned *generation)
+uint32_t touch_last(const struct touch *t)
 {
-    uint32_t accounted = atomic_load_explicit(&t->accounted, memory_order_acquire);
+    return (uint32_t)atomic_load_explicit(&t->accounted, memory_order_acquire);
+}
+
+bool touch_accounted(const struct touch *t, uint64_t commit, unsigned *generation)
+{
+    uint64_t accounted = atomic_load_explicit(&t->accounted, memory_order_acquire);
     *generation = atomic_load_explicit(&t->generation, memory_order_acquire);
-    return t->count && (int32_t)(accounted - count) >= 0;
+    return t->count &&
+           (accounted == commit || (int32_t)((uint32_t)accounted - (uint32_t)commit) > 0);
 }
 
 bool touch_since(const struct touch *t, uint32_t bucket, uint32_t count)

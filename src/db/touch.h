@@ -13,8 +13,7 @@
 #include "db/db_internal.h"
 
 struct touch;
-struct touch *
-touch_new(const uint32_t *count); /* count: sq_change_count; NULL: everything touches all */
+struct touch *touch_new(const uint32_t *count); /* sq_change_count; NULL: everything touches all */
 void touch_free(struct touch *t);
 
 /* The bucket of an owner. */
@@ -24,7 +23,7 @@ uint32_t touch_bucket(sv owner);
 void touch_begin(struct touch *t);
 /* A row of this owner changes in the transaction that was begun. */
 void touch_row(struct touch *t, sv owner);
-/* It was committed. `wrote`: it changed rows, and all of them were told; else: it changed none.
+/* It was committed. `wrote`: it went into the log (sq_logged), and all rows it changed were told.
  * `unknown`: nobody knows what it changed. */
 void touch_end(struct touch *t, bool wrote, bool unknown);
 
@@ -34,8 +33,11 @@ struct sqlite3;
 void touch_listen(struct touch *t, struct sqlite3 *h);
 
 /* -------- readers -------- */
-/* True: every commit up to `count` is accounted for in the buckets of this *generation (a number
- * that changes with each commit that touches all: what was kept before is lost). */
-bool touch_accounted(const struct touch *t, uint32_t count, unsigned *generation);
+/* The number of the last commit that is accounted for. One smaller that is the newest later on
+ * was counted anew (sq_commit): until the writer notices, nothing is known. */
+uint32_t touch_last(const struct touch *t);
+/* True: every commit up to this one (sq_commit) is accounted for in the buckets of this *generation
+ * (a number that changes with each commit that touches all: what was kept before is lost). */
+bool touch_accounted(const struct touch *t, uint64_t commit, unsigned *generation);
 /* Has a commit after `count` touched the bucket? */
 bool touch_since(const struct touch *t, uint32_t bucket, uint32_t count);

@@ -217,7 +217,7 @@ static bool run_together(struct writer *w, struct batch *b, struct db_post **cul
     }
     begun(w);
     b->script = false;
-    int64_t before = sq_changes(w->conn);
+    uint64_t before = sq_logged(w->conn);
     for (struct db_post *p = b->first; p; p = p->next) {
         enum ran ran = b->guarded ? run_guarded(w, b, p) : run_bare(w, b, p);
         if (ran == RAN)
@@ -235,7 +235,7 @@ static bool run_together(struct writer *w, struct batch *b, struct db_post **cul
     }
     e = sq_control(w->conn, SQ_COMMIT);
     if (e == OK)
-        touch_end(w->touch, sq_changes(w->conn) != before, b->script);
+        touch_end(w->touch, sq_logged(w->conn) != before, b->script);
     return e == OK || commit_failed(w, b, e);
 }
 

@@ -99,6 +99,27 @@ static void test_full(void **state)
     memo_free(m);
 }
 
+/* Numbers go around: what was kept long ago is not what was kept just now. */
+static void test_numbers_go_around(void **state)
+{
+    (void)state;
+    ARENA_AUTO mem = arena_new(0);
+    struct memo *m = memo_new(NULL);
+    struct db_val in = blob("a", 1);
+    struct db_rows got;
+    memo_snapshot(m, 5, true);
+    put_twice(m, &in, &(struct db_rows){0, 3, NULL, 0});
+    memo_snapshot(m, 5, true);
+    assert_true(memo_get(m, Q_SESSION_AUTH, &in, mem, &got));
+    for (uint64_t n = 5; n <= 5 + (UINT64_C(1) << 32); n += 1 << 30)
+        memo_snapshot(m, (uint32_t)n, true);
+    assert_false(memo_get(m, Q_SESSION_AUTH, &in, mem, &got));
+    put_twice(m, &in, &(struct db_rows){0, 3, NULL, 0});
+    memo_snapshot(m, 5 | UINT64_C(7) << 32, true); /* another of that number */
+    assert_false(memo_get(m, Q_SESSION_AUTH, &in, mem, &got));
+    memo_free(m);
+}
+
 /* -------- through the database -------- */
 
 static const char token[] = "0123456789abcdef0123456789abcdef";
@@ -289,6 +310,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_come_back_as_they_were),
                                        cmocka_unit_test(test_full),
+                                       cmocka_unit_test(test_numbers_go_around),
                                        cmocka_unit_test(test_texts_have_their_time),
                                        ON_SQLITE(test_texts_go_with_the_snapshot),
                                        ON_SQLITE(test_every_commit_is_seen),
