@@ -26,6 +26,7 @@ struct entry {
     const struct db_val *rows;
     uint32_t n, cols;
     uint32_t bytes; /* of the rows with their texts */
+    uint32_t room;  /* for them: rows that replace them often fit there */
 };
 
 struct memo {
@@ -39,7 +40,7 @@ struct memo {
     uint32_t since;  /* the number when it was emptied: those it compares are no further apart */
     bool accounted;  /* touch_accounted, of it */
     unsigned generation; /* of touch, of what is kept */
-    size_t dead;         /* bytes of rows that were replaced */
+    size_t dead;         /* bytes that rows had which were replaced by others elsewhere */
     unsigned refused;
 };
 
@@ -194,9 +195,10 @@ static size_t bytes_of(const struct db_val *v, size_t n)
     return bytes;
 }
 
-static struct db_val *copy(struct arena *mem, const struct db_val *v, size_t n, size_t bytes)
+/* To where bytes_of fit. */
+static const struct db_val *copy(void *at, const struct db_val *v, size_t n)
 {
-    struct db_val *to = arena_alloc(mem, bytes);
+    struct db_val *to = at;
     char *text = (char *)(to + n);
     if (n > 0)
         memcpy(to, v, n * sizeof *v);
@@ -279,25 +281,28 @@ static void keep(struct memo *m, unsigned stmt, const struct db_val *in, const s
     struct entry *e = place_of(m, hash, stmt, in, &found);
     if (!e || (found && e->in && !renew && fresh(m, e)))
         return;
-    size_t dead = e->hash != 0 && e->age == m->age && e->in ? e->bytes : 0;
+    size_t dead = e->hash != 0 && e->age == m->age && e->in ? e->room : 0;
     if (!found) {
         m->dead += dead;
         *e = (struct entry){.hash = hash, .stmt = stmt, .age = m->age};
         return;
     }
-    if (bytes > BYTES_MAX / 64 || !has_room(m))
+    bool fits = e->in && bytes <= e->room;
+    if (bytes > BYTES_MAX / 64 || (!fits && !has_room(m)))
         return;
-    m->dead += dead;
-    *e = (struct entry){.hash = hash,
-                        .stmt = stmt,
-                        .age = m->age,
-                        .at = m->count,
-                        .owner = owner_of(stmt, in, rows),
-                        .in = e->in ? e->in : copy(m->mem, in, nparams, bytes_of(in, nparams)),
-                        .rows = copy(m->mem, rows->v, values, bytes),
-                        .n = (uint32_t)rows->n,
-                        .cols = (uint32_t)rows->cols,
-                        .bytes = (uint32_t)bytes};
+    if (!e->in)
+        e->in = copy(arena_alloc(m->mem, bytes_of(in, nparams)), in, nparams);
+    if (!fits) {
+        m->dead += dead;
+        e->room = (uint32_t)(bytes + bytes / 8);
+        e->rows = arena_alloc(m->mem, e->room);
+    }
+    copy((void *)(uintptr_t)e->rows, rows->v, values);
+    e->at = m->count;
+    e->owner = owner_of(stmt, in, rows);
+    e->n = (uint32_t)rows->n;
+    e->cols = (uint32_t)rows->cols;
+    e->bytes = (uint32_t)bytes;
 }
 
 bool memo_get(struct memo *m, unsigned stmt, const struct db_val *in, struct arena *mem,

@@ -28,7 +28,7 @@ void memo_drop(struct memo *m);
 bool memo_get(struct memo *m, unsigned stmt, const struct db_val *in, struct arena *mem,
               struct db_rows *out);
 void memo_put(struct memo *m, unsigned stmt, const struct db_val *in, const struct db_rows *rows);
-/* A text (db.h, db_text_kept), where it lies: valid until the memo is emptied. */
+/* A text (db.h, db_text_kept), where it lies: valid until something is put, or the memo emptied. */
 bool memo_text_get(struct memo *m, sv what, sv owner, ts now, sv *out);
 /* Replaces one whose time is over. */
 void memo_text_put(struct memo *m, sv what, sv owner, ts from, ts until, sv text);

@@ -200,6 +200,17 @@ static void test_texts_have_their_time(void **state)
     assert_true(memo_text_get(m, what, key, (ts){20}, &got) && sv_is(got, "the second"));
     assert_true(memo_text_get(m, what, key, (ts){INT64_MAX - 1}, &got) && sv_is(got, "the second"));
     assert_false(memo_text_get(m, what, key, (ts){19}, &got));
+    /* Ten thousand times anew: in the same place, or the memo would have started over, and
+     * forgotten it. */
+    static char text[2000];
+    memset(text, 'x', sizeof text);
+    for (int64_t i = 21; i < 10021; i++) {
+        memo_text_put(m, what, key, (ts){i}, (ts){i + 1}, (sv){text, 2000 - (size_t)i % 100});
+        assert_true(memo_text_get(m, what, key, (ts){i}, &got));
+    }
+    assert_true(memo_text_get(m, what, key, (ts){10020}, &got) && got.n == 1980);
+    memo_text_put(m, what, key, (ts){10021}, TS_NONE, SV("short"));
+    assert_true(memo_text_get(m, what, key, (ts){10021}, &got) && sv_is(got, "short"));
     memo_empty(m);
     assert_false(memo_text_get(m, what, key, (ts){20}, &got));
     memo_free(m);
