@@ -40,6 +40,7 @@ struct memo {
     uint32_t since;  /* the number when it was emptied: those it compares are no further apart */
     bool accounted;  /* touch_accounted, of it */
     unsigned generation; /* of touch, of what is kept */
+    unsigned before;     /* the same, before the snapshot */
     size_t dead;         /* bytes that rows had which were replaced by others elsewhere */
     unsigned refused;
 };
@@ -83,7 +84,7 @@ void memo_free(struct memo *m)
     free(m);
 }
 
-void memo_snapshot(struct memo *m, uint64_t commit, bool exact)
+void memo_snapshot(struct memo *m, uint64_t commit, bool exact, unsigned generation)
 {
     m->blind = !exact;
     if (m->blind)
@@ -93,6 +94,7 @@ void memo_snapshot(struct memo *m, uint64_t commit, bool exact)
     m->commit = commit;
     m->count = count;
     m->accounted = false;
+    m->before = generation;
     if (anew || (int32_t)(count - m->since) < 0) /* counted anew, or too far to compare */
         memo_empty(m);
 }
@@ -100,12 +102,11 @@ void memo_snapshot(struct memo *m, uint64_t commit, bool exact)
 /* A commit is counted a moment before it is accounted for. */
 static void look_at_touches(struct memo *m)
 {
-    unsigned generation;
-    if (m->accounted || !m->touch || !touch_accounted(m->touch, m->commit, &generation))
+    if (m->accounted || !m->touch || !touch_accounted(m->touch, m->commit, m->before))
         return;
-    if (generation != m->generation)
+    if (m->before != m->generation)
         memo_empty(m);
-    m->generation = generation;
+    m->generation = m->before;
     m->accounted = true;
 }
 
@@ -115,7 +116,7 @@ static bool fresh(const struct memo *m, const struct entry *e)
     if (e->at == m->count)
         return true;
     return m->accounted && e->owner != NOBODY && (int32_t)(m->count - e->at) > 0 &&
-           !touch_since(m->touch, e->owner, e->at);
+           !touch_since(m->touch, e->owner, e->at, m->before);
 }
 
 /* -------- keys -------- */

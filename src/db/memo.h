@@ -18,8 +18,8 @@ struct memo;
 struct memo *memo_new(const struct touch *touch);
 void memo_free(struct memo *m);
 /* The reader has another snapshot, that of this commit (sq_commit); not `exact`: that is not known
- * for sure, and it does without. */
-void memo_snapshot(struct memo *m, uint64_t commit, bool exact);
+ * for sure, and it does without. generation: touch_generation before it was taken. */
+void memo_snapshot(struct memo *m, uint64_t commit, bool exact, unsigned generation);
 /* Nothing is known. */
 void memo_empty(struct memo *m);
 /* The same, and gives the memory back. */

@@ -113,9 +113,11 @@ static err snapshot(struct reader *r)
         return OK;
     TRY(snapshot_end(r));
     bool exact = false;
+    unsigned generation = 0;
     for (int i = 0; i < TRIES && !exact; i++) {
         if (i > 0)
             TRY(sq_control(r->conn, SQ_COMMIT));
+        generation = touch_generation(r->of->touch);
         uint32_t last = touch_last(r->of->touch);
         now = change ? sq_commit(change) : 0;
         TRY(sq_control(r->conn, SQ_BEGIN));
@@ -123,7 +125,7 @@ static err snapshot(struct reader *r)
         exact = change && sq_commit(change) == now && (int32_t)((uint32_t)now - last) >= 0;
     }
     if (r->memo)
-        memo_snapshot(r->memo, now, exact);
+        memo_snapshot(r->memo, now, exact, generation);
     r->open = true;
     r->change = now;
     r->epoch = epoch;

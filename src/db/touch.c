@@ -92,7 +92,7 @@ void touch_end(struct touch *t, bool wrote, bool unknown)
         touch_all(t, now); /* or somebody else was as quick */
     } else if (wrote) {
         for (size_t i = 0; i < t->n; i++)
-            atomic_store_explicit(&t->at[t->rows[i]], number, memory_order_relaxed);
+            atomic_store_explicit(&t->at[t->rows[i]], number, memory_order_release);
         atomic_store_explicit(&t->accounted, now, memory_order_release);
     }
     forget_rows(t);
@@ -147,15 +147,20 @@ uint32_t touch_last(const struct touch *t)
     return (uint32_t)atomic_load_explicit(&t->accounted, memory_order_acquire);
 }
 
-bool touch_accounted(const struct touch *t, uint64_t commit, unsigned *generation)
+unsigned touch_generation(const struct touch *t)
+{
+    return atomic_load_explicit(&t->generation, memory_order_acquire);
+}
+
+bool touch_accounted(const struct touch *t, uint64_t commit, unsigned generation)
 {
     uint64_t accounted = atomic_load_explicit(&t->accounted, memory_order_acquire);
-    *generation = atomic_load_explicit(&t->generation, memory_order_acquire);
-    return t->count &&
+    return t->count && touch_generation(t) == generation &&
            (accounted == commit || (int32_t)((uint32_t)accounted - (uint32_t)commit) > 0);
 }
 
-bool touch_since(const struct touch *t, uint32_t bucket, uint32_t count)
+bool touch_since(const struct touch *t, uint32_t bucket, uint32_t count, unsigned generation)
 {
-    return (int32_t)(atomic_load_explicit(&t->at[bucket], memory_order_relaxed) - count) > 0;
+    uint32_t at = atomic_load_explicit(&t->at[bucket], memory_order_acquire);
+    return (int32_t)(at - count) > 0 || touch_generation(t) != generation;
 }

@@ -36,8 +36,12 @@ void touch_listen(struct touch *t, struct sqlite3 *h);
 /* The number of the last commit that is accounted for. One smaller that is the newest later on
  * was counted anew (sq_commit): until the writer notices, nothing is known. */
 uint32_t touch_last(const struct touch *t);
-/* True: every commit up to this one (sq_commit) is accounted for in the buckets of this *generation
- * (a number that changes with each commit that touches all: what was kept before is lost). */
-bool touch_accounted(const struct touch *t, uint64_t commit, unsigned *generation);
-/* Has a commit after `count` touched the bucket? */
-bool touch_since(const struct touch *t, uint32_t bucket, uint32_t count);
+/* A number that changes with each commit that touches all: what was kept before is lost. */
+unsigned touch_generation(const struct touch *t);
+/* True: every commit up to this one (sq_commit) is accounted for in the buckets, and the generation
+ * is still that of before its snapshot. Else rows of an old snapshot would be kept as of the new
+ * generation. */
+bool touch_accounted(const struct touch *t, uint64_t commit, unsigned generation);
+/* Has a commit after `count` touched the bucket? Yes also if it is another generation by now, whose
+ * counts may be others. */
+bool touch_since(const struct touch *t, uint32_t bucket, uint32_t count, unsigned generation);

@@ -107,15 +107,15 @@ static void test_numbers_go_around(void **state)
     struct memo *m = memo_new(NULL);
     struct db_val in = blob("a", 1);
     struct db_rows got;
-    memo_snapshot(m, 5, true);
+    memo_snapshot(m, 5, true, 0);
     put_twice(m, &in, &(struct db_rows){0, 3, NULL, 0});
-    memo_snapshot(m, 5, true);
+    memo_snapshot(m, 5, true, 0);
     assert_true(memo_get(m, Q_SESSION_AUTH, &in, mem, &got));
     for (uint64_t n = 5; n <= 5 + (UINT64_C(1) << 32); n += 1 << 30)
-        memo_snapshot(m, (uint32_t)n, true);
+        memo_snapshot(m, (uint32_t)n, true, 0);
     assert_false(memo_get(m, Q_SESSION_AUTH, &in, mem, &got));
     put_twice(m, &in, &(struct db_rows){0, 3, NULL, 0});
-    memo_snapshot(m, 5 | UINT64_C(7) << 32, true); /* another of that number */
+    memo_snapshot(m, 5 | UINT64_C(7) << 32, true, 0); /* another of that number */
     assert_false(memo_get(m, Q_SESSION_AUTH, &in, mem, &got));
     memo_free(m);
 }

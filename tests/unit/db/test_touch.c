@@ -1,4 +1,5 @@
 /* What is kept of one owner's rows outlives the commits that touch others', and no other. */
+#include "db/memo.h"
 #include "db/touch.h"
 #include "fixture.h"
 
@@ -391,6 +392,136 @@ static void test_random_lives(void **state)
     db_close(plain);
 }
 
+/* -------- the same without SQLite: every order of steps, also the rarest -------- */
+
+#ifdef __SANITIZE_THREAD__ /* one thread, a hundred times slower */
+#define STEPS 10000
+#else
+#define STEPS 300000
+#endif
+#define OWNERS  5
+#define READERS 3
+
+struct model {
+    uint32_t header[12]; /* as SQLite's: the count is its third word */
+    uint32_t version[OWNERS];
+    struct touch *touch;
+    struct model_reader {
+        struct memo *memo;
+        uint32_t sees[OWNERS]; /* its snapshot */
+    } readers[READERS];
+    unsigned kept;
+    bool locked; /* our transaction: nobody else commits */
+    bool ending; /* between our commit and touch_end: nobody dies in just these microseconds */
+};
+
+static void owner_name(unsigned i, char name[8])
+{
+    snprintf(name, 8, "usr_%u", i);
+}
+
+static void model_commit(struct model *m, bool ours)
+{
+    for (unsigned n = rnd(3); n > 0; n--) {
+        char name[8];
+        unsigned o = rnd(OWNERS);
+        owner_name(o, name);
+        m->version[o]++;
+        if (ours)
+            touch_row(m->touch, sv_from(name));
+    }
+    m->header[2]++;
+    m->header[6] = rnd(1u << 30);
+}
+
+/* Of others: commits, and the log's recovery, which may bring one more. */
+static void model_others(struct model *m)
+{
+    unsigned what = m->ending ? 2 : rnd(8);
+    if (m->locked)
+        return;
+    if (what > 0)
+        model_commit(m, false);
+    if (what < 2)
+        m->header[2] = 0;
+}
+
+/* As reader.c takes one. */
+static void model_snapshot(struct model *m, struct model_reader *r)
+{
+    unsigned generation = touch_generation(m->touch);
+    uint32_t last = touch_last(m->touch);
+    uint64_t now = sq_commit(&m->header[2]);
+    if (rnd(20) == 0)
+        model_others(m);
+    memcpy(r->sees, m->version, sizeof r->sees);
+    if (rnd(20) == 0)
+        model_others(m);
+    bool exact = sq_commit(&m->header[2]) == now && (int32_t)((uint32_t)now - last) >= 0;
+    memo_snapshot(r->memo, now, exact, generation);
+}
+
+static void model_read(struct model *m)
+{
+    struct model_reader *r = &m->readers[rnd(READERS)];
+    if (rnd(3) > 0)
+        model_snapshot(m, r);
+    for (unsigned o = 0; o < OWNERS; o++) {
+        char name[8], text[16];
+        sv got;
+        owner_name(o, name);
+        snprintf(text, sizeof text, "%u", r->sees[o]);
+        bool there = memo_text_get(r->memo, SV("v"), sv_from(name), (ts){1}, &got);
+        if (there && !sv_is(got, text))
+            fail_msg("%s: kept %.*s, is %s, commit %u", name, SV_ARG(got), text, m->header[2]);
+        m->kept += there;
+        if (!there && rnd(4) > 0)
+            memo_text_put(r->memo, SV("v"), sv_from(name), (ts){0}, TS_NONE, sv_from(text));
+    }
+}
+
+static void model_write(struct model *m)
+{
+    bool wrote = rnd(5) > 0;
+    m->locked = true;
+    touch_begin(m->touch);
+    while (rnd(3) == 0)
+        model_read(m);
+    if (wrote)
+        model_commit(m, true);
+    m->locked = false;
+    m->ending = true;
+    while (rnd(3) == 0)
+        model_read(m);
+    if (rnd(30) == 0)
+        model_others(m);
+    if (rnd(20) > 0) /* else: an uncertain commit */
+        touch_end(m->touch, wrote, rnd(30) == 0);
+    m->ending = false;
+}
+
+static void test_every_order(void **state)
+{
+    (void)state;
+    struct model m = {.header = {3007000}};
+    m.touch = touch_new(&m.header[2]);
+    for (int i = 0; i < READERS; i++)
+        m.readers[i].memo = memo_new(m.touch);
+    for (int step = 0; step < STEPS; step++) {
+        unsigned what = rnd(40);
+        if (what == 0)
+            model_others(&m);
+        else if (what < 15)
+            model_write(&m);
+        else
+            model_read(&m);
+    }
+    assert_true(m.kept > STEPS);
+    for (int i = 0; i < READERS; i++)
+        memo_free(m.readers[i].memo);
+    touch_free(m.touch);
+}
+
 /* -------- one snapshot -------- */
 
 struct pair {
@@ -535,6 +666,43 @@ static void test_commit_right_behind(void **state)
     sqlite3_close(other);
 }
 
+struct mid_read {
+    struct fixture *f;
+    sqlite3 *other;
+    bool script;
+};
+
+/* Has its snapshot; then somebody changes usr_a, then we another; then it keeps what it sees. */
+static err keep_after_others(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct mid_read *m = arg;
+    char script[] = "UPDATE account SET name = coalesce(name, '') || 's' WHERE id = 'usr_a'";
+    if (m->script)
+        assert_int_equal(db_write(m->f->db, mem, run_script, script), OK);
+    else
+        run_other(m->other, script);
+    run(m->f, "UPDATE account SET name = coalesce(name, '') || 'm' WHERE id = 'usr_c'");
+    struct ask a = {.owner = "usr_a"};
+    for (int i = 0; i < 3; i++)
+        TRY(ask_text(tx, mem, &a));
+    return OK;
+}
+
+static void test_commits_in_mid_read(void **state)
+{
+    struct fixture *f = *state;
+    struct mid_read m = {.f = f, .other = other_of(f)};
+    run(f, ACCOUNT("usr_a") ACCOUNT("usr_b") ACCOUNT("usr_c"));
+    for (int i = 0; i < 6; i++) {
+        m.script = i % 2;
+        warm(f);
+        run(f, "UPDATE account SET name = 'n' WHERE id = 'usr_a'");
+        assert_int_equal(db_read(f->db, f->mem, keep_after_others, &m), OK);
+        assert_false(was_kept(f, "usr_a"));
+    }
+    sqlite3_close(m.other);
+}
+
 /* The header of the log's index, which is there twice. */
 static unsigned char *header_of(sqlite3 *h)
 {
@@ -608,8 +776,10 @@ int main(void)
                                        ON_SQLITE(test_what_touches_all),
                                        ON_SQLITE(test_owner_not_read),
                                        ON_SQLITE(test_random_lives),
+                                       cmocka_unit_test(test_every_order),
                                        ON_SQLITE(test_one_snapshot),
                                        ON_SQLITE(test_commit_right_behind),
+                                       ON_SQLITE(test_commits_in_mid_read),
                                        ON_SQLITE(test_recovered)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
