@@ -187,6 +187,8 @@ def owner_col(q):
 
 def check_kept(queries, made, mistakes):
     """The tables of kept queries, as SQLite reads them, are those of their `-- of:`. Returns {table: column's place}."""
+    if all(q.kept is None for q in queries):
+        return {}
     db, read, found = sqlite3.connect(":memory:"), set(), {}
     for _, _, up, _, path in sorted(made):
         try:

@@ -103,7 +103,7 @@ def test_mistakes_are_named(tmp_path, text, said):
 @pytest.mark.parametrize("name, text, said", [
     ("1_a.sql", "-- up\nx;\n-- down\ny;\n", "a schema file is named NNNN_name.sql"),
     ("0001_a.sql", "-- up\nx;\n", "no `-- down` part"),
-    ("0001_a.sql", "-- up\n-- [pg]\nx;\n-- down\ny;\n", "0001_a.sql:2: a part of"),
+    ("0001_a.sql", "-- up\n-- [mysql]\nx;\n-- down\ny;\n", "0001_a.sql:2: a part of"),
     ("0001_a.sql", "-- [sqlite]\n-- up\nx;\n-- down\ny;\n", "0001_a.sql:1: a part of"),
     ("0001_a.sql", "x;\n-- up\nx;\n-- down\ny;\n", "0001_a.sql:1: SQL before `-- up`"),
 ])
@@ -141,12 +141,34 @@ def test_rows_as_json(tmp_path):
     assert refused.returncode == 1 and "without a blob" in refused.stderr
 
 
-def test_kept_queries_only_read(tmp_path):
-    text = "-- name: thing_get :opt\n-- kept\n-- in: id text\n-- out: n int\nSELECT n FROM thing WHERE id = $id;\n"
-    assert run(tmp_path, {"a.sql": text}).returncode == 0
-    assert "false, true, 1, 1," in read(tmp_path, "queries.c")
-    refused = run(tmp_path, {"a.sql": text.replace("SELECT n FROM thing WHERE", "UPDATE thing SET n = 1 WHERE")})
-    assert refused.returncode != 0 and "does not only read" in refused.stderr
+THINGS = {"0001_a.sql": "-- up\nCREATE TABLE thing (id text PRIMARY KEY, n bigint, member text);\n"
+                        "CREATE TABLE part (thing text, member text);\n-- [pg]\nnot SQLite's;\n-- [all]\n"
+                        "CREATE INDEX thing_member ON thing (member);\n-- down\nDROP TABLE part;\nDROP TABLE thing;\n"}
+KEPT = "-- name: thing_of :many\n-- kept: member\n-- of: thing.member\n-- in: member text\n-- out: n int\nSELECT n FROM thing WHERE member = $member;\n"
+
+
+def test_kept_queries_name_their_owner_and_where_it_stands(tmp_path):
+    assert run(tmp_path, {"a.sql": KEPT}, THINGS).returncode == 0
+    made = read(tmp_path, "queries.c")
+    assert "false, true, 0, -1, 1, 1," in made and '{"thing", 2},' in made and "db_owned_n = 1;" in made
+    of_column = ("-- name: thing_get :opt\n-- kept: member\n-- of: thing.member\n-- in: id text\n-- out: n int, member text\n"
+                 "SELECT n, member FROM thing WHERE id = $id;\n")
+    assert run(tmp_path, {"a.sql": of_column}, THINGS).returncode == 0
+    assert "false, true, -1, 1, 1, 2," in read(tmp_path, "queries.c")
+
+
+@pytest.mark.parametrize("before, after, said", [
+    ("SELECT n FROM thing WHERE", "UPDATE thing SET n = 1 WHERE", "does not only read"),
+    ("kept: member", "kept", "names one text"),
+    ("kept: member", "kept: n", "names one text"),
+    ("thing.member", "thing.owner", "thing has no column owner"),
+    ("thing.member", "thing.member, part.member", "does not read part"),
+    ("SELECT n FROM thing WHERE", "SELECT n FROM thing JOIN part ON part.thing = id WHERE thing.", "reads part"),
+    ("SELECT n FROM", "SELECT m FROM", "SQLite: no such column: m")])
+def test_mistakes_in_kept_queries(tmp_path, before, after, said):
+    done = run(tmp_path, {"a.sql": KEPT.replace(before, after).replace(". member", ".member")}, THINGS)
+    assert done.returncode == 1
+    assert said in done.stderr and "a.sql:" in done.stderr
 
 
 def test_runs_for_each_are_of_what_answers_nothing(tmp_path):
