@@ -152,6 +152,7 @@ static err look_at_result(struct restore *r, struct app *app)
 {
     BUF_AUTO differences = {0};
     bool equal;
+    TRY(migrate_clear(app->db));
     TRY(migrate_up(app->db, &r->migrated));
     TRY(migrate_check(app->db, &differences, &equal));
     if (!equal)

@@ -25,5 +25,8 @@ err migrate_status(struct db *db, struct arena *mem, struct migrate_state **out,
 /* Compares the live schema with what the migrations make; each difference a line in words in `out`;
  * *equal = no difference. */
 err migrate_check(struct db *db, struct buf *out, bool *equal) MUST_USE;
+/* After an older backup was put in place of a newer database: PostgreSQL's program leaves the
+ * tables that the backup does not know. Drops those that a migration to come makes; no others. */
+err migrate_clear(struct db *db) MUST_USE;
 /* Is anything missing? For serve at start and /readyz. */
 err migrate_pending(struct db *db, unsigned *pending) MUST_USE;

@@ -226,3 +226,43 @@ err migrate_check(struct db *db, struct buf *out, bool *equal)
     *equal = out->n == before;
     return OK;
 }
+
+/* -------- what a newer schema left -------- */
+
+static bool made_later(struct arena *mem, const struct check *c, sv tbl)
+{
+    sv how = arena_printf(mem, "CREATE TABLE %.*s ", SV_ARG(tbl));
+    for (unsigned i = 0; i < migrations_n; i++)
+        if (!is_applied(c, migrations[i].number) &&
+            sv_contains(sv_from(migrate_text(mem, DB_PG, migrations[i].up)), how))
+            return true;
+    return false;
+}
+
+/* All in one statement: they may refer to each other. */
+static err clear_tx(struct db_tx *tx, struct arena *mem, void *arg)
+{
+    struct check *c = arg;
+    BUF_AUTO drop = {0};
+    TRY(expected_pg(tx, mem, c));
+    TRY(read_shape(tx, mem, &c->live));
+    for (size_t i = 0; i < c->live.ncols; i++) {
+        sv tbl = c->live.cols[i].tbl;
+        bool first = i == 0 || !sv_eq(tbl, c->live.cols[i - 1].tbl);
+        if (first && !table_known(&c->expected, tbl) && made_later(mem, c, tbl))
+            buf_printf(&drop, "%s%.*s", drop.n ? ", " : "DROP TABLE ", SV_ARG(tbl));
+    }
+    return drop.n ? db_script(tx, arena_cstr(mem, buf_sv(&drop))) : OK;
+}
+
+err migrate_clear(struct db *db)
+{
+    ARENA_AUTO mem = arena_new(0);
+    struct check c = {0};
+    struct migrate_state *states;
+    if (db_engine(db) != DB_PG)
+        return OK;
+    TRY(migrate_status(db, mem, &states, &c.nstates));
+    c.states = states;
+    return db_write(db, mem, clear_tx, &c);
+}
