@@ -49,10 +49,11 @@ static ZSTD_CCtx *thread_ctx(void)
     ZSTD_CCtx *ctx = pthread_getspecific(ctx_key);
     if (!ctx) {
         ctx = ZSTD_createCCtx();
-        /* The number of the dictionary stands in the row. */
+        /* The dictionary's own number stays in the frame, beside ours in the row: should ours have
+         * been given out twice (a database that was put back under a running server), reading fails
+         * instead of giving other bytes. */
         if (!ctx || pthread_setspecific(ctx_key, ctx) != 0 ||
-            ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, LEVEL)) ||
-            ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_dictIDFlag, 0)))
+            ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, LEVEL)))
             abort();
     }
     return ctx;
