@@ -331,8 +331,8 @@ static void decisions_stay_until_they_say(void **state)
             assert_true(ts_is_none(a.same_until) || ts_before(now, a.same_until));
             if (ts_is_none(last.same_until) || ts_before(now, last.same_until)) {
                 same(&last, &a);
-                ts eve = {last.same_until.ms - 1};
-                if (!ts_is_none(last.same_until) && ts_before(now, eve)) {
+                ts eve = ts_add(last.same_until, -1);
+                if (ts_before(now, eve)) {
                     struct access at_eve = access_best(s, n, &grace, eve);
                     same(&last, &at_eve);
                 }
