@@ -280,9 +280,11 @@ void http_stop(struct http_server *s)
 {
     int64_t grace = (s->o.stop_s ? s->o.stop_s : STOP_SECONDS) * TS_SECOND;
     atomic_store(&s->stopping, true);
+    /* Who comes now is refused. It is closed when the loops are gone: until then one of them may be
+     * taking it out of its epoll set, and the library aborts over a socket that is not there. */
     MHD_socket fd = MHD_quiesce_daemon(s->daemon);
     if (fd != MHD_INVALID_SOCKET)
-        close(fd);
+        shutdown(fd, SHUT_RDWR);
     for (int round = 0; !wait_idle(s, round == 0 ? grace : 1000) && round < 5; round++)
         abandon_all(s);
     if (s->active > 0) { /* the library may not be stopped with a suspended connection */
@@ -291,6 +293,8 @@ void http_stop(struct http_server *s)
     }
     park_stop(s->links.park);
     MHD_stop_daemon(s->daemon);
+    if (fd != MHD_INVALID_SOCKET)
+        close(fd);
     links_stop(&s->links);
     park_free(s->links.park);
     if (!workers_stop(s->workers, 5) || !workers_stop(s->health, 5)) {
