@@ -103,6 +103,27 @@ static err snapshot_end(struct reader *r)
     return sq_in_transaction(r->conn) ? sq_control(r->conn, SQ_COMMIT) : OK;
 }
 
+/* Begins one; for what is kept also its commit is made sure of (*exact). On an error a transaction
+ * may be left open. */
+static err snapshot_begin(struct reader *r, uint64_t *commit, unsigned *generation, bool *exact)
+{
+    const uint32_t *change = r->of->change;
+    *exact = false;
+    for (int i = 1;; i++) {
+        *generation = touch_generation(r->of->touch);
+        uint32_t last = touch_last(r->of->touch);
+        *commit = change ? sq_commit(change) : 0;
+        TRY(sq_control(r->conn, SQ_BEGIN));
+        if (!r->memo || !change)
+            return OK;
+        TRY(sq_control(r->conn, SQ_LOOK));
+        *exact = sq_commit(change) == *commit && (int32_t)((uint32_t)*commit - last) >= 0;
+        if (*exact || i == TRIES)
+            return OK;
+        TRY(sq_control(r->conn, SQ_COMMIT));
+    }
+}
+
 /* The newest snapshot: the one it has, if nobody committed since. */
 static err snapshot(struct reader *r)
 {
@@ -112,17 +133,13 @@ static err snapshot(struct reader *r)
     if (r->open && change && r->change == now && r->epoch == epoch)
         return OK;
     TRY(snapshot_end(r));
-    bool exact = false;
-    unsigned generation = 0;
-    for (int i = 0; i < TRIES && !exact; i++) {
-        if (i > 0)
-            TRY(sq_control(r->conn, SQ_COMMIT));
-        generation = touch_generation(r->of->touch);
-        uint32_t last = touch_last(r->of->touch);
-        now = change ? sq_commit(change) : 0;
-        TRY(sq_control(r->conn, SQ_BEGIN));
-        TRY(sq_control(r->conn, SQ_LOOK));
-        exact = change && sq_commit(change) == now && (int32_t)((uint32_t)now - last) >= 0;
+    unsigned generation;
+    bool exact;
+    err e = snapshot_begin(r, &now, &generation, &exact);
+    if (e != OK) {
+        if (sq_in_transaction(r->conn))
+            (void)!sq_control(r->conn, SQ_ROLLBACK);
+        return e;
     }
     if (r->memo)
         memo_snapshot(r->memo, now, exact, generation);

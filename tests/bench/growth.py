@@ -47,4 +47,4 @@ def run(ctx):
                         round(many["cpu_us"] / few["cpu_us"], 2), at_most=LIMIT))
         aims.append(aim(f"{name}: median latency, {sizes[-1]:,} beside {sizes[0]:,} members",
                         round(many["p50_ms"] / few["p50_ms"], 2), at_most=LIMIT))
-    return [fact("connections", CONNECTIONS), fact("rows kept until a commit", "no: every row is read anew"), *rows, *aims]
+    return [fact("connections", CONNECTIONS), fact("rows kept", "no: every row is read anew"), *rows, *aims]

@@ -67,7 +67,7 @@ def run(ctx):
             fact("entitlement reads, every row anew, of the raw loop", round(fresh["per_second"] / raw["per_second"], 2)),
             aim("entitlement reads, every row anew, of nginx", of[FRESH], at_least=0.4, why=why),
             aim("entitlement reads, every row anew, of nginx, then", of[FRESH], at_least=0.5, why=why),
-            aim("entitlement reads, rows kept until a commit, of nginx", of[MINE], at_least=0.7, why=why),
+            aim("entitlement reads, kept until a commit touches them, of nginx", of[MINE], at_least=0.7, why=why),
             fact("p99 at full load, where the load shares the processors", f"{mine['p99_ms']:.1f}, nginx {bare['p99_ms']:.1f}", "ms"),
             aim("entitlement reads, p99 at half of their maximum, 64 connections", half["mine"]["p99_ms"], at_most=2.0, unit="ms",
                 why=f"nginx {half['nginx']['p99_ms']:.1f} ms at half of its own")]

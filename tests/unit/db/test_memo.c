@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
 
@@ -317,6 +318,33 @@ static void test_handed_on(void **state)
     assert_int_equal(connections(f), before);
 }
 
+/* -------- a read that could not begin -------- */
+
+static void overwrite(const struct fixture *f, const char bytes[16])
+{
+    int fd = open(f->url + strlen("sqlite:"), O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, 16, 0), 16);
+    assert_int_equal(close(fd), 0);
+}
+
+/* It leaves no transaction behind, in which the reader would be stuck. */
+static void test_failed_beginning(void **state)
+{
+    struct fixture *f = *state;
+    struct look l = {0};
+    db_close(f->db); /* all of it is in the file, and nothing in the log */
+    arena_free(f->mem);
+    fixture_open(f, false);
+    overwrite(f, "this is no base");
+    assert_int_not_equal(db_read(f->db, f->mem, look, &l), OK);
+    overwrite(f, "SQLite format 3");
+    char value[] = "1";
+    assert_int_equal(db_write(f->db, f->mem, put_a, value), OK); /* who reads then looks anew */
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(db_read(f->db, f->mem, look, &l), OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_come_back_as_they_were),
@@ -325,6 +353,7 @@ int main(void)
                                        cmocka_unit_test(test_texts_have_their_time),
                                        ON_SQLITE(test_texts_go_with_the_snapshot),
                                        ON_SQLITE(test_every_commit_is_seen),
-                                       ON_SQLITE(test_handed_on)};
+                                       ON_SQLITE(test_handed_on),
+                                       ON_SQLITE(test_failed_beginning)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
